@@ -1,0 +1,409 @@
+"""Everything OneScan raises on purpose.
+
+Each leaf is one sentence (its docstring is the default message), one stable ``code``,
+one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two together.
+
+* OneScanError
+  x UsageError                       the command line or a setting is wrong
+  x RequestError                     4xx, the caller can fix it
+    + UnauthorizedError              401
+    + ForbiddenError                 403
+    + NotFoundError                  404
+    + ConflictError                  409
+    + PayloadTooLargeError           413
+    + UnsupportedMediaTypeError      415
+    + InvalidMultipartError          400
+    + InvalidJsonError               400
+    + UnknownCheckError              400
+    + InvalidClinicalError           400
+    + NoInputError                   400
+    + UnsafeArchiveError             400
+    + ArchiveTooLargeError           413
+  x InstanceError                    one instance is refused, its neighbours are kept
+    + NotDicomError
+    + TruncatedInstanceError
+    + MissingUidError
+    + InvalidUidError
+    + NoPixelDataError
+    + InvalidHeaderError
+    + InstanceTooLargeError
+    + DifferentPixelsError           a known SOP Instance UID with other pixels or geometry
+  x SeriesError                      422, well-formed DICOM that cannot be screened
+    + NoSuitableSeriesError
+    + WrongModalityError
+    + SecondaryCaptureError
+    + LocalizerError
+    + UnsupportedTransferSyntaxError
+    + LossyCompressionError
+    + MissingAttributeError
+    + ZeroRescaleSlopeError
+    + TooFewSlicesError
+    + MissingSlicesError
+    + DuplicateSlicesError
+    + MixedOrientationError
+    + MixedGeometryError
+    + TiltTooLargeError
+    + PixelDataError                 pixel bytes do not decode
+    + AirOutOfRangeError
+    + PatientTooYoungError
+  x OverloadedError                  429
+  x StorageFullError                 507
+  x ModelError                       5xx, ours or Triton's
+    + ModelUnavailableError          503
+    + ModelTimeoutError              504
+    + ModelOutputError               502
+    + StubDiedError                  503, this Triton must be restarted
+  x RuntimeFailure                   an embedded server did not start or stay up
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OneScanError(Exception):
+    """OneScan could not do what was asked."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+
+class UsageError(OneScanError):
+    """The command was not understood."""
+
+    code = "usage"
+    status = 400
+
+
+# --- requests -------------------------------------------------------------------------
+
+
+class RequestError(OneScanError):
+    """The request cannot be served as it stands."""
+
+    code = "request.invalid"
+    status = 400
+
+
+class UnauthorizedError(RequestError):
+    """A valid API key is required."""
+
+    code = "request.unauthorized"
+    status = 401
+
+
+class ForbiddenError(RequestError):
+    """This key may not do that."""
+
+    code = "request.forbidden"
+    status = 403
+
+
+class NotFoundError(RequestError):
+    """There is nothing of that name here."""
+
+    code = "request.not_found"
+    status = 404
+
+
+class ConflictError(RequestError):
+    """The request conflicts with what is already there."""
+
+    code = "request.conflict"
+    status = 409
+
+
+class PayloadTooLargeError(RequestError):
+    """The body or one of its parts is larger than the limit."""
+
+    code = "request.payload_too_large"
+    status = 413
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The content type is not one that is taken here."""
+
+    code = "request.unsupported_media_type"
+    status = 415
+
+
+class InvalidMultipartError(RequestError):
+    """The multipart body is not well formed."""
+
+    code = "request.invalid_multipart"
+
+
+class InvalidJsonError(RequestError):
+    """The body is not the JSON that this endpoint takes."""
+
+    code = "request.invalid_json"
+
+
+class UnknownCheckError(RequestError):
+    """No check of that name is installed."""
+
+    code = "request.unknown_check"
+
+
+class InvalidClinicalError(RequestError):
+    """A clinical input has the wrong type, unit or range."""
+
+    code = "request.invalid_clinical"
+
+
+class NoInputError(RequestError):
+    """No DICOM instance was found in what was given."""
+
+    code = "request.no_input"
+
+
+class UnsafeArchiveError(RequestError):
+    """An archive member would leave the folder it is unpacked in."""
+
+    code = "archive.unsafe_path"
+
+
+class ArchiveTooLargeError(RequestError):
+    """An archive unpacks to more than the limit."""
+
+    code = "archive.too_large"
+    status = 413
+
+
+# --- one instance ---------------------------------------------------------------------
+
+
+class InstanceError(OneScanError):
+    """This instance cannot be taken."""
+
+    code = "instance.invalid"
+    status = 409
+    failure_reason: ClassVar[int] = 0xC000
+    """(0008,1197) *Failure Reason* of PS3.18 I.2.2: C000 cannot understand."""
+
+
+class NotDicomError(InstanceError):
+    """The file is not DICOM Part 10."""
+
+    code = "instance.not_dicom"
+
+
+class TruncatedInstanceError(InstanceError):
+    """The file ends before its pixel data does."""
+
+    code = "instance.truncated"
+
+
+class MissingUidError(InstanceError):
+    """Study, Series or SOP Instance UID, or SOP Class UID, is missing or empty."""
+
+    code = "instance.missing_uid"
+    failure_reason = 0xA900
+
+
+class InvalidUidError(InstanceError):
+    """A UID is not well formed."""
+
+    code = "instance.invalid_uid"
+    failure_reason = 0xA900
+
+
+class NoPixelDataError(InstanceError):
+    """An image object has no pixel data."""
+
+    code = "instance.no_pixel_data"
+    failure_reason = 0xA900
+
+
+class InvalidHeaderError(InstanceError):
+    """An attribute that describes the pixels is missing or contradicts the others."""
+
+    code = "instance.invalid_header"
+    failure_reason = 0xA900
+
+
+class InstanceTooLargeError(InstanceError):
+    """The instance is larger than the limit."""
+
+    code = "instance.too_large"
+    status = 413
+    failure_reason = 0xA700
+
+
+class DifferentPixelsError(InstanceError):
+    """This SOP Instance UID is known with other pixels or another geometry."""
+
+    code = "instance.different_pixels"
+    failure_reason = 0x0111
+
+
+# --- one series -----------------------------------------------------------------------
+
+
+class SeriesError(OneScanError):
+    """The series cannot be screened."""
+
+    code = "series.invalid"
+    status = 422
+
+
+class NoSuitableSeriesError(SeriesError):
+    """No series of the study is fit for the check."""
+
+    code = "series.none_suitable"
+
+
+class WrongModalityError(SeriesError):
+    """The series is not CT."""
+
+    code = "series.wrong_modality"
+
+
+class SecondaryCaptureError(SeriesError):
+    """The series is a Secondary Capture, whatever its Modality says."""
+
+    code = "series.secondary_capture"
+
+
+class LocalizerError(SeriesError):
+    """The series is a localizer."""
+
+    code = "series.localizer"
+
+
+class UnsupportedTransferSyntaxError(SeriesError):
+    """The transfer syntax has no decoder here."""
+
+    code = "series.unsupported_transfer_syntax"
+
+
+class LossyCompressionError(SeriesError):
+    """Lossy compression changes HU, so nothing is measured on this series."""
+
+    code = "series.lossy_compression"
+
+
+class MissingAttributeError(SeriesError):
+    """An attribute that geometry or HU need is missing."""
+
+    code = "series.missing_attribute"
+
+
+class ZeroRescaleSlopeError(SeriesError):
+    """Rescale Slope is zero."""
+
+    code = "series.zero_rescale_slope"
+
+
+class TooFewSlicesError(SeriesError):
+    """The series has too few slices to be a volume."""
+
+    code = "series.too_few_slices"
+
+
+class MissingSlicesError(SeriesError):
+    """Slices are missing from the series."""
+
+    code = "series.missing_slices"
+
+
+class DuplicateSlicesError(SeriesError):
+    """Two slices of the series lie at the same place."""
+
+    code = "series.duplicate_slices"
+
+
+class MixedOrientationError(SeriesError):
+    """Slices of the series have different orientations."""
+
+    code = "series.mixed_orientation"
+
+
+class MixedGeometryError(SeriesError):
+    """Slices of the series have different sizes or pixel spacings."""
+
+    code = "series.mixed_geometry"
+
+
+class TiltTooLargeError(SeriesError):
+    """The gantry tilt is too large to be corrected."""
+
+    code = "series.tilt_too_large"
+
+
+class PixelDataError(SeriesError):
+    """The pixel data of a slice cannot be decoded."""
+
+    code = "series.pixel_data"
+
+
+class AirOutOfRangeError(SeriesError):
+    """Air around the patient is not near -1000 HU, so the HU scale cannot be trusted."""
+
+    code = "series.air_out_of_range"
+
+
+class PatientTooYoungError(SeriesError):
+    """The patient is younger than the checks allow."""
+
+    code = "series.patient_too_young"
+
+
+# --- load, storage, models, runtime ------------------------------------------------------
+
+
+class OverloadedError(OneScanError):
+    """The server is busy; try again later."""
+
+    code = "overloaded"
+    status = 429
+
+
+class StorageFullError(OneScanError):
+    """The storage is full; nothing was kept."""
+
+    code = "storage.full"
+    status = 507
+
+
+class ModelError(OneScanError):
+    """A model did not answer as it should."""
+
+    code = "model.failed"
+    status = 502
+
+
+class ModelUnavailableError(ModelError):
+    """Triton or the model is not ready."""
+
+    code = "model.unavailable"
+    status = 503
+
+
+class ModelTimeoutError(ModelError):
+    """The model did not answer in time."""
+
+    code = "model.timeout"
+    status = 504
+
+
+class ModelOutputError(ModelError):
+    """The model's output breaks its contract."""
+
+    code = "model.output"
+
+
+class StubDiedError(ModelUnavailableError):
+    """A Python stub of Triton died; Triton must be restarted."""
+
+    code = "model.stub_died"
+
+
+class RuntimeFailure(OneScanError):
+    """An embedded server could not be started or kept up."""
+
+    code = "runtime.failed"
+    status = 503

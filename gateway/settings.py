@@ -1,0 +1,243 @@
+"""Settings: frozen values, read once at start-up, passed in; nothing reads the environment later.
+
+``ONESCAN_HOME`` and ``DATABASE_URL`` stand alone; every other name is
+``ONESCAN_<GROUP>__<FIELD>``. An unknown ``ONESCAN_`` name is an error that suggests the nearest.
+``docs/settings.md`` lists them all; a test holds it to this file.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gateway.exceptions import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""Where the packages and ``model_repository`` lie, in the checkout and in the wheel alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    """Loopback by default; the generated key is always asked for."""
+
+    port: int = 8042
+    """0 takes a free one."""
+
+    key: str = field(default="", repr=False)
+    """API key of the default tenant; empty means the one generated under the home."""
+
+    max_instance_bytes: int = 2 * 1024**3
+    """One part of a STOW request. Enhanced CT of 1,200 slices of 512² is 0.63 GB."""
+
+    max_json_bytes: int = 1024**2
+    """One JSON body; a report text is a few kB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeSettings:
+    """What is taken from folders, archives and the wire."""
+
+    max_archive_bytes: int = 16 * 1024**3
+    """What one zip may unpack to."""
+
+    max_archive_ratio: float = 200.0
+    """Unpacked ÷ packed of one member; CT slices compress by 2–4, blank ones by far less than 200."""
+
+    max_archive_members: int = 100_000
+    """Files in one zip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """PostgreSQL and objects."""
+
+    database_url: str = field(default="", repr=False)
+    """``DATABASE_URL``; empty means the embedded server."""
+
+    objects: str = ""
+    """Folder of the object store; empty means ``objects`` under the home."""
+
+    pool_size: int = 8
+    """Database connections of one process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TritonSettings:
+    """How Triton is reached and, when embedded, run."""
+
+    url: str = ""
+    """gRPC address; empty means the embedded server's Unix socket."""
+
+    model_repository: str = ""
+    """Empty means the repository that came with this package."""
+
+    start_timeout_seconds: float = 120.0
+    """Loading and warming every model."""
+
+    call_timeout_seconds: float = 60.0
+    """Client deadline of one inference."""
+
+    exit_timeout_seconds: int = 10
+    """Triton's own --exit-timeout-secs."""
+
+    threads: int = 0
+    """Threads of one network on the CPU; 0 means all cores."""
+
+    precision: str = "auto"
+    """CPU precision: auto (bf16 where the processor has AMX and parity holds), f32 or bf16."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """The worker."""
+
+    concurrency: int = 2
+    """Studies in hand at once: one decodes while the other infers."""
+
+    decode_threads: int = 0
+    """Threads that decode one study; 0 means all cores."""
+
+    heartbeat_seconds: float = 2.0
+    """How often a running screening says that it is alive."""
+
+    stalled_seconds: float = 15.0
+    """Silence after which the reaper takes a screening for stalled. Several heartbeats."""
+
+    reap_seconds: float = 3.0
+    """How often the reaper looks."""
+
+    max_attempts: int = 3
+    """The last one runs alone on its worker; after it the screening is ``failed: crashed``."""
+
+    study_timeout_seconds: float = 300.0
+    """One attempt at one screening."""
+
+    shm_bytes: int = 8 * 1024**3
+    """Shared memory that studies in hand may hold together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreeningSettings:
+    """Clinical policy of the site."""
+
+    adult_age_years: int = 18
+    """Younger patients are not screened."""
+
+    missing_age: str = "accept"
+    """``accept`` or ``refuse`` a patient of unknown age; recorded either way."""
+
+    site: str = "default"
+    """Name of the threshold set in use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one process."""
+
+    home: Path
+    """``ONESCAN_HOME``: state of the embedded server."""
+
+    api: ApiSettings = ApiSettings()
+    intake: IntakeSettings = IntakeSettings()
+    store: StoreSettings = StoreSettings()
+    triton: TritonSettings = TritonSettings()
+    worker: WorkerSettings = WorkerSettings()
+    screening: ScreeningSettings = ScreeningSettings()
+
+    @property
+    def model_repository(self) -> Path:
+        """The Triton model repository in use."""
+        return Path(self.triton.model_repository or ROOT / "model_repository")
+
+    @property
+    def objects(self) -> Path:
+        """Folder of the object store."""
+        return Path(self.store.objects or self.home / "objects")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings from environment variables.
+
+        Raises
+        ------
+        UsageError
+            For an unknown ``ONESCAN_`` name or a value of the wrong type.
+        """
+        groups: dict[str, dict[str, Any]] = {f.name: {} for f in fields(cls) if f.name != "home"}
+        known = set(environment_names())
+        for name, text in environ.items():
+            if not name.startswith("ONESCAN_") or name == "ONESCAN_HOME":
+                continue
+            if name not in known:
+                near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+                raise UsageError(f"Unknown setting {name}; did you mean {near[0]}?")
+            group, key = name.removeprefix("ONESCAN_").lower().split("__", 1)
+            groups[group][key] = _convert(name, text, getattr(_group_type(group)(), key))
+        if url := environ.get("DATABASE_URL"):
+            groups["store"]["database_url"] = url
+        home = environ.get("ONESCAN_HOME") or _default_home(environ)
+        return cls(
+            home=Path(home).expanduser().absolute(),
+            **{name: _group_type(name)(**values) for name, values in groups.items()},
+        )
+
+    def to_environ(self) -> dict[str, str]:
+        """Give the settings as the environment variables that `from_environ` reads back."""
+        out = {"ONESCAN_HOME": str(self.home)}
+        for group in fields(self):
+            if group.name == "home":
+                continue
+            values = getattr(self, group.name)
+            for item in fields(values):
+                if getattr(values, item.name) != getattr(type(values)(), item.name):
+                    out[_variable(group.name, item.name)] = str(getattr(values, item.name))
+        return out
+
+
+def environment_names() -> list[str]:
+    """List every environment variable that is read, apart from ``ONESCAN_HOME``."""
+    return [
+        _variable(group.name, item.name)
+        for group in fields(Settings)
+        if group.name != "home"
+        for item in fields(_group_type(group.name))
+    ]
+
+
+def _variable(group: str, item: str) -> str:
+    if (group, item) == ("store", "database_url"):
+        return "DATABASE_URL"
+    return f"ONESCAN_{group.upper()}__{item.upper()}"
+
+
+def _group_type(name: str) -> Any:
+    return {
+        "api": ApiSettings,
+        "intake": IntakeSettings,
+        "store": StoreSettings,
+        "triton": TritonSettings,
+        "worker": WorkerSettings,
+        "screening": ScreeningSettings,
+    }[name]
+
+
+def _convert(name: str, text: str, default: Any) -> Any:
+    try:
+        return type(default)(text)
+    except ValueError:
+        raise UsageError(
+            f"{name}={text!r} is not a value of type {type(default).__name__}."
+        ) from None
+
+
+def _default_home(environ: Mapping[str, str]) -> str:
+    base = environ.get("XDG_DATA_HOME") or str(
+        Path(environ.get("HOME", "/tmp")) / ".local" / "share"
+    )
+    return str(Path(base) / "onescan")
