@@ -1,0 +1,62 @@
+# What a person runs, by short names; CI runs the same.
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
+	$$p -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TEST_FLAGS ?=
+
+.PHONY: default setup setup-dev demo serve test lint types unit format bench clean
+
+default: test
+
+# The virtual environment with what the product needs.
+setup: .venv/.setup
+
+.venv/.setup: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "OneScan needs Python 3.11 or 3.12 with venv (Debian: apt-get install python3-venv)." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt pip
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+# The same and what tests and lint need (torch among it, CPU build).
+setup-dev: .venv/.setup-dev
+
+.venv/.setup-dev: .venv/.setup
+	$(PIP) install --quiet --constraint constraints.txt --group dev
+	@touch $@
+
+# A synthetic study in, findings out, through the whole embedded server.
+demo: setup
+	$(BIN)/onescan demo
+
+# The embedded server, until Ctrl-C.
+serve: setup
+	$(BIN)/onescan up
+
+# Lint, types and the whole test suite.
+test: setup-dev lint types unit
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev
+	$(BIN)/mypy
+
+unit: setup-dev
+	$(BIN)/pytest $(TEST_FLAGS)
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Ratios against named peers; see loadtests/README.md.
+bench: setup-dev
+	$(PIP) install --quiet --constraint constraints.txt --group loadtests
+	$(BIN)/python -m loadtests.bench all --json
+
+clean:
+	rm -rf .venv demo test-artefacts .mypy_cache .ruff_cache .pytest_cache

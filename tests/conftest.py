@@ -1,0 +1,75 @@
+"""What every test shares: the report header, the real data, the rule on missing tools."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--forbid-missing-tools",
+        action="store_true",
+        help="A tool that a test needs and the machine lacks fails the test instead of skipping it.",
+    )
+
+
+def pytest_report_header() -> list[str]:
+    import numpy
+
+    tools = {name: shutil.which(name) or "none" for name in ("strace", "dciodvfy")}
+    return [
+        f"onescan: python {platform.python_version()}, numpy {numpy.__version__}, "
+        f"{os.cpu_count()} cores, GPU none asked for",
+        "tools: " + ", ".join(f"{name} {path}" for name, path in tools.items()),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the shell that runs the tests reach no test."""
+    for name in list(os.environ):
+        if name.startswith("ONESCAN_") or name == "DATABASE_URL":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real CT, which is never part of the project."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip("real CT lies in ../shared/data, which is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def need_tool(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Find a command-line tool, or skip; with --forbid-missing-tools, fail."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            message = f"the tool {name} is not installed"
+            if request.config.getoption("--forbid-missing-tools"):
+                pytest.fail(message)
+            pytest.skip(message)
+        return path
+
+    return find
+
+
+@pytest.fixture
+def short_home() -> Iterator[Path]:
+    """A private folder with a short path, as an embedded server's home."""
+    import tempfile
+
+    path = Path(tempfile.mkdtemp(prefix="os-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
