@@ -1,0 +1,1 @@
+"""PostgreSQL and objects: what is kept, and where."""
