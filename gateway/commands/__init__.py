@@ -1,0 +1,47 @@
+"""One module a command; each has NAME, HELP, add_arguments and run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Protocol
+
+from gateway.commands import (
+    demo,
+    inspect,
+    migrate,
+    models,
+    phantom,
+    screen,
+    serve,
+    up,
+    worker,
+)
+from gateway.settings import Settings
+
+
+class Command(Protocol):
+    """What a command module offers."""
+
+    NAME: str
+    HELP: str
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the command's arguments."""
+
+    @staticmethod
+    def run(args: argparse.Namespace, settings: Settings) -> int:
+        """Run the command and give its exit code."""
+
+
+COMMANDS: tuple[Command, ...] = (
+    up,
+    screen,
+    inspect,
+    phantom,
+    demo,
+    models,
+    serve,
+    worker,
+    migrate,
+)

@@ -1,0 +1,86 @@
+"""``onescan inspect``: what is in these files and what would be screened; no server, no inference."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gateway.exceptions import NoInputError, NoSuitableSeriesError
+from gateway.settings import Settings
+
+NAME = "inspect"
+HELP = "show series, geometry and quality of DICOM files, and what each check would take"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the files and the form of the answer."""
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=Path)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.add_argument(
+        "--nifti", metavar="OUT.nii.gz", type=Path, help="write the chosen volume in HU there"
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Inspect and print."""
+    from gateway.intake.folders import collect
+    from gateway.screening.manifest import load_manifests
+    from gateway.study.inspect import inspect_study
+    from gateway.study.nifti import save_nifti
+
+    requirements = {
+        name: manifest.requirement
+        for name, manifest in load_manifests(settings.model_repository).items()
+        if manifest.is_check
+    }
+    with collect(args.paths, settings=settings.intake) as found:
+        for name, error in found.refused:
+            print(f"onescan: {name}: {error} [{error.code}]", file=sys.stderr)
+        if not found.instances:
+            raise NoInputError(f"No DICOM instance was found in {args.paths[0]}.")
+        report, volume = inspect_study(
+            found.instances, found.objects, requirements, settings=settings
+        )
+    if args.nifti:
+        if volume is None:
+            raise NoSuitableSeriesError()
+        save_nifti(args.nifti, volume.array, volume.affine)
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    return 0
+
+
+def _print(report: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(title="Series", title_justify="left")
+    for heading in ("series", "description", "modality", "kernel", "mm", "slices", "verdict"):
+        table.add_column(heading, overflow="fold")
+    chosen = (report.get("chosen") or {}).get("series_instance_uid")
+    for series in report["series"]:
+        is_chosen = series["series_instance_uid"] == chosen
+        verdict = "chosen" if is_chosen else (series.get("reason") or "usable")
+        table.add_row(
+            series["series_instance_uid"],
+            series.get("description") or "",
+            series.get("modality") or "",
+            str(series.get("kernel") or ""),
+            str(series.get("thickness_mm") or ""),
+            str(series.get("slices") or ""),
+            verdict,
+            style="bold" if is_chosen else "",
+        )
+    console.print(table)
+    if report.get("geometry"):
+        console.print("geometry", report["geometry"])
+    for flag in (report.get("quality") or {}).get("flags", []):
+        console.print(f"quality  {flag['severity']}: {flag['message']} [{flag['code']}]", markup=False)
+    for check, need in report["checks"].items():
+        console.print(f"{check}  {need.get('fit') or need.get('code')}: {need.get('reason', '')}")

@@ -1,0 +1,73 @@
+"""``onescan phantom``: a synthetic CT study with known truth."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from gateway.exceptions import UsageError
+from gateway.settings import Settings
+
+NAME = "phantom"
+HELP = "write a synthetic CT study and its truth.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the phantom has and how it is scanned."""
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write into")
+    parser.add_argument("--seed", type=int, required=True, help="the same seed gives the same study")
+    parser.add_argument(
+        "--finding",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="plant a finding; may be given several times",
+    )
+    parser.add_argument(
+        "--phase",
+        default="native",
+        choices=("native", "arterial", "venous", "delayed"),
+        help="contrast phase",
+    )
+    parser.add_argument("--pdff", type=float, metavar="PERCENT", help="liver fat fraction")
+    parser.add_argument("--profile", metavar="NAME", help="scanner profile")
+    parser.add_argument("--matrix", type=int, default=512, help="rows and columns")
+    parser.add_argument("--slices", type=int, help="slices of the thin series; all by default")
+    parser.add_argument(
+        "--increment", type=float, default=1.0, metavar="MM", help="mm between slices"
+    )
+    parser.add_argument("--enhanced", action="store_true", help="one Enhanced CT multi-frame object")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Write the study and print where."""
+    from networks.phantoms.study import make_study
+
+    if args.out.exists() and any(args.out.iterdir()):
+        raise UsageError(f"{args.out} is not empty.")
+    try:
+        truth = make_study(
+            args.out,
+            seed=args.seed,
+            findings=tuple(args.finding),
+            phase=args.phase,
+            pdff_percent=args.pdff,
+            profile=args.profile,
+            matrix=args.matrix,
+            slices=args.slices,
+            increment_mm=args.increment,
+            enhanced=args.enhanced,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    print(
+        json.dumps(
+            {
+                "folder": str(args.out),
+                "study_instance_uid": truth["study_instance_uid"],
+                "truth": str(args.out / "truth.json"),
+            }
+        )
+    )
+    return 0

@@ -1,0 +1,183 @@
+"""``onescan screen``: send studies to a server, wait, show the findings."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gateway.client import GatewayClient
+from gateway.commands.table import findings_table
+from gateway.exceptions import InvalidClinicalError, NoInputError
+from gateway.instance import Instance
+from gateway.settings import Settings
+
+NAME = "screen"
+HELP = "screen the studies in folders, files or zips and print the findings"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is screened, where, for what."""
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=Path)
+    parser.add_argument("--url", help="gateway to use; without it an embedded server is started")
+    parser.add_argument("--checks", metavar="A,B", help="only these checks; all by default")
+    parser.add_argument("--clinical", metavar="FILE", type=Path, help="clinical inputs as JSON")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write each result as JSON there")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Screen and print; 1 when a screening failed."""
+    return asyncio.run(_run(args, settings))
+
+
+async def _run(args: argparse.Namespace, settings: Settings) -> int:
+    from gateway.intake.folders import collect
+
+    clinical = _read_clinical(args.clinical)
+    with collect(args.paths, settings=settings.intake) as found:
+        for name, error in found.refused:
+            print(f"onescan: {name}: {error} [{error.code}]", file=sys.stderr)
+        if not found.instances:
+            raise NoInputError(f"No DICOM instance was found in {_names(args.paths)}.")
+        async with _gateway(args.url, settings) as (url, key):
+            results = await screen(
+                url,
+                key,
+                found.instances,
+                checks=args.checks.split(",") if args.checks else None,
+                clinical=clinical,
+            )
+    if args.out:
+        _write(args.out, results)
+    if args.json:
+        print(json.dumps(results[0] if len(results) == 1 else {"studies": results}, indent=2))
+    else:
+        console = Console()
+        for result in results:
+            console.print(findings_table(result))
+    return int(any(result["state"] == "failed" or _failed(result) for result in results))
+
+
+async def screen(
+    url: str,
+    key: str,
+    instances: list[Instance],
+    *,
+    checks: list[str] | None = None,
+    clinical: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Send the instances, screen each study, give the results in the order of arrival."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=False,
+        disable=not console.is_terminal,
+    ) as progress:
+        async with GatewayClient(url, key) as client:
+            total = sum(instance.object_length for instance in instances)
+            sending = progress.add_task("send by STOW-RS", total=total, note="")
+            failed = await client.store(
+                instances, advance=lambda count: progress.advance(sending, count)
+            )
+            for failure in failed:
+                print(
+                    f"onescan: {failure['sop_instance_uid'] or 'an instance'} was refused: "
+                    f"{failure['message'] or failure['failure_reason']}",
+                    file=sys.stderr,
+                )
+            refused = {failure["sop_instance_uid"] for failure in failed}
+            studies = dict.fromkeys(
+                instance.study_instance_uid
+                for instance in instances
+                if instance.sop_instance_uid not in refused
+            )
+            if not studies:
+                raise NoInputError("The server took none of the instances.")
+            return [
+                await _screen_one(client, progress, study, checks, clinical) for study in studies
+            ]
+
+
+async def _screen_one(
+    client: GatewayClient,
+    progress: Progress,
+    study: str,
+    checks: list[str] | None,
+    clinical: dict[str, Any] | None,
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"study_instance_uid": study}
+    if checks:
+        body["checks"] = checks
+    if clinical:
+        body["clinical"] = clinical
+    created = await client.create_screening(body)
+    task = progress.add_task("screen", total=len(STAGES), note="")
+
+    def seen(screening: dict[str, Any]) -> None:
+        stage = screening.get("stage") or screening["state"]
+        done = len(STAGES) if screening["state"] in ("done", "failed") else _stage_index(stage)
+        progress.update(task, completed=done, note=stage)
+
+    return await client.wait(created["screening_id"], seen=seen)
+
+
+STAGES = ("accepted", "series", "decode", "quality", "anatomy", "plan", "checks", "done")
+"""What a screening goes through, for the progress bar."""
+
+
+def _stage_index(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else 0
+
+
+@contextlib.asynccontextmanager
+async def _gateway(url: str | None, settings: Settings) -> AsyncIterator[tuple[str, str]]:
+    """Give address and key of the gateway to use, one of our own when none is named."""
+    from gateway.runtime.stack import embedded, stored_key
+
+    if url:
+        yield url, settings.api.key or stored_key(settings)
+        return
+    async with embedded(settings) as server:
+        yield server.url, server.key
+
+
+def _read_clinical(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        clinical = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidClinicalError(f"{path} is not a readable JSON file: {error}") from None
+    if not isinstance(clinical, dict):
+        raise InvalidClinicalError(f"{path} must hold one JSON object.")
+    return clinical
+
+
+def _write(folder: Path, results: list[dict[str, Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        name = result["study"]["study_instance_uid"] + ".json"
+        (folder / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _failed(result: dict[str, Any]) -> bool:
+    return any(check["state"] == "failed" for check in result["checks"])
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(str(path) for path in paths)
+
+

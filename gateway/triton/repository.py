@@ -1,0 +1,129 @@
+"""Read a Triton model repository as it lies on disk, with no server."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+
+def read_config(path: Path) -> Any:
+    """Parse a ``config.pbtxt`` by Triton's own protobuf.
+
+    Raises
+    ------
+    google.protobuf.text_format.ParseError
+        When the text is not a ModelConfig.
+    """
+    return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+
+
+def model_digest(path: Path) -> str:
+    """Give the sha256 of a model file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe(repository: Path) -> list[dict[str, Any]]:
+    """List the repository's models: name, backend, versions, digest, pipeline, weights."""
+    models = []
+    for folder in sorted(path for path in repository.iterdir() if path.is_dir()):
+        config = folder / "config.pbtxt"
+        pipeline = _pipeline(folder)
+        files = sorted(folder.glob("*/model.onnx"))
+        backend = "rule"
+        if config.is_file():
+            parsed = read_config(config)
+            backend = parsed.backend or parsed.platform
+        models.append(
+            {
+                "name": folder.name,
+                "backend": backend,
+                "versions": sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()),
+                "digest": model_digest(files[-1]) if files else None,
+                "pipeline_version": pipeline.get("version"),
+                "weights_origin": pipeline.get("weights", {}).get("origin"),
+            }
+        )
+    return models
+
+
+def verify(repository: Path) -> dict[str, list[str]]:
+    """Find what would keep the repository from loading.
+
+    Returns
+    -------
+    dict
+        Model name → sentences; empty when all is whole.
+    """
+    problems: dict[str, list[str]] = {}
+    for folder in sorted(path for path in repository.iterdir() if path.is_dir()):
+        found = list(_problems(folder, repository))
+        if found:
+            problems[folder.name] = found
+    return problems
+
+
+def _problems(folder: Path, repository: Path) -> list[str]:
+    found: list[str] = []
+    config_path = folder / "config.pbtxt"
+    if not config_path.is_file():
+        if not (folder / "pipeline.toml").is_file():
+            found.append("has neither config.pbtxt nor pipeline.toml")
+        return found
+    try:
+        config = read_config(config_path)
+    except text_format.ParseError as error:
+        return [f"config.pbtxt does not parse: {error}"]
+    if config.name != folder.name:
+        found.append(f"config.pbtxt names it {config.name!r}")
+    versions = [path for path in folder.iterdir() if path.name.isdigit()]
+    if not versions:
+        found.append("has no version folder")
+    for step in config.ensemble_scheduling.step:
+        if not (repository / step.model_name).is_dir():
+            found.append(f"its step {step.model_name!r} is not in the repository")
+    if config.backend == "onnxruntime":
+        for version in versions:
+            found += _onnx_problems(version / "model.onnx", config)
+    if config.backend == "python":
+        found += [
+            f"{version.name}/model.py is missing"
+            for version in versions
+            if not (version / "model.py").is_file()
+        ]
+    return found
+
+
+def _onnx_problems(path: Path, config: Any) -> list[str]:
+    import onnx
+
+    if not path.is_file():
+        return [f"{path.parent.name}/model.onnx is missing"]
+    try:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model)
+    except Exception as error:
+        # onnx raises protobuf's, its own and OS errors; whatever it is, the file is not whole.
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return [f"{path.parent.name}/model.onnx is not a valid ONNX file: {first}"]
+    inputs = {value.name for value in model.graph.input}
+    outputs = {value.name for value in model.graph.output}
+    return [
+        f"config.pbtxt names the {kind} {name!r}, which model.onnx does not have"
+        for kind, names, have in (
+            ("input", [tensor.name for tensor in config.input], inputs),
+            ("output", [tensor.name for tensor in config.output], outputs),
+        )
+        for name in names
+        if name not in have
+    ]
+
+
+def _pipeline(folder: Path) -> dict[str, Any]:
+    path = folder / "pipeline.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
