@@ -1,0 +1,1 @@
+"""The embedded servers: Triton and PostgreSQL from their wheels, api and worker beside them."""

@@ -1,0 +1,1 @@
+"""Everything that speaks to Triton; nothing else imports tritonclient."""
