@@ -1,0 +1,21 @@
+"""What handlers find in the application; whoever makes it puts it there."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.settings import Settings
+from gateway.store.database import Database
+from gateway.store.objects import ObjectStore
+
+DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
+"""The open pool of connections."""
+
+OBJECTS: web.AppKey[ObjectStore] = web.AppKey("objects")
+"""Where the bytes of instances are kept."""
+
+SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+"""The settings of this process."""
+
+PRINCIPAL = "principal"
+"""Request key of the `gateway.store.keys.Principal` that authentication found."""

@@ -1,0 +1,1 @@
+"""What comes in: DICOMweb, folders, archives; each instance read once."""
