@@ -42,6 +42,8 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + DuplicateSlicesError
     + MixedOrientationError
     + MixedGeometryError
+    + InvalidGeometryError           positions or orientations contradict themselves
+    + DerivedImagesError             reformats, projections, screens, material maps
     + TiltTooLargeError
     + PixelDataError                 pixel bytes do not decode
     + AirOutOfRangeError
@@ -53,6 +55,8 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + ModelTimeoutError              504
     + ModelOutputError               502
     + StubDiedError                  503, this Triton must be restarted
+  x ManifestError                    500, a pipeline.toml breaks its contract
+  x StaleAttemptError                409, a late worker's write is refused
   x RuntimeFailure                   an embedded server did not start or stay up
 """
 
@@ -328,6 +332,18 @@ class MixedGeometryError(SeriesError):
     code = "series.mixed_geometry"
 
 
+class InvalidGeometryError(SeriesError):
+    """Positions, orientations or spacings of the slices contradict themselves."""
+
+    code = "series.invalid_geometry"
+
+
+class DerivedImagesError(SeriesError):
+    """The series holds reformats, projections, maps or screens, not acquired slices."""
+
+    code = "series.derived_images"
+
+
 class TiltTooLargeError(SeriesError):
     """The gantry tilt is too large to be corrected."""
 
@@ -400,6 +416,21 @@ class StubDiedError(ModelUnavailableError):
     """A Python stub of Triton died; Triton must be restarted."""
 
     code = "model.stub_died"
+    sent_seconds: float = 0.0
+    """When the failed call was sent, in seconds after boot; a younger Triton is not at fault."""
+
+
+class ManifestError(OneScanError):
+    """A pipeline manifest breaks its contract."""
+
+    code = "manifest.invalid"
+
+
+class StaleAttemptError(OneScanError):
+    """This attempt at the screening was given up; its write was refused."""
+
+    code = "screening.stale_attempt"
+    status = 409
 
 
 class RuntimeFailure(OneScanError):

@@ -1,0 +1,316 @@
+"""Ask Triton over asyncio gRPC, with a deadline on every call.
+
+Triton answers UNAVAILABLE while it starts, and NOT_FOUND for models it knows while it stops;
+both mean "again, until the deadline". A dead Python stub is never restarted by Triton itself,
+so that answer becomes `StubDiedError` and the caller restarts Triton (`gateway.triton.restart`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc.aio as triton
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+from gateway.contract import CT_OUTPUTS
+from gateway.exceptions import (
+    ModelError,
+    ModelOutputError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    StubDiedError,
+)
+from gateway.runtime.processes import boot_seconds
+from gateway.triton.shared_memory import Source
+
+STUB_DIED = re.compile(
+    r"stub process.*(not healthy|is unhealthy)|failed to (open|launch).*stub", re.I | re.S
+)
+"""How Triton 2.51 says that a Python stub is gone; it says so for ever."""
+
+FIRST_RETRY_SECONDS = 0.05
+LAST_RETRY_SECONDS = 0.5
+"""A Triton that restarts is back within seconds."""
+
+CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # gRPC's own default waits up to two minutes before it looks at a restarted server again.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.enable_retries", 0),
+]
+
+PRIORITY_STAT = 1
+PRIORITY_ROUTINE = 2
+"""Levels of the models' ``dynamic_batching { priority_levels: 2 }``; 1 goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """What a CT ensemble answered."""
+
+    scores: NDArray[np.float32]
+    """(k,) one number a class."""
+
+    lesions: dict[str, Any]
+    """``{"lesions": [...], "measures": {...}}``."""
+
+    mask: NDArray[np.uint8]
+    """(S, R, C) label map on the recipe's grid."""
+
+    mask_geometry: NDArray[np.float64]
+    """(4, 4) mask (slice, row, column, 1) → LPS mm."""
+
+
+class TritonClient:
+    """One gRPC channel to one Triton; an asynchronous context manager.
+
+    Parameters
+    ----------
+    url : str
+        ``host:port`` or ``unix:PATH:PORT``.
+    models : iterable of str
+        Models known to exist, for which NOT_FOUND means "not yet". Each model that has answered
+        once, or that `ready` was asked about, is known too.
+    """
+
+    def __init__(self, url: str, *, models: Iterable[str] = ()) -> None:
+        self.url = url
+        self._known = set(models)
+        self._client = triton.InferenceServerClient(url, channel_args=CHANNEL_OPTIONS)
+
+    async def infer(
+        self,
+        model: str,
+        *,
+        geometry: NDArray[np.float64],
+        roi: NDArray[np.int32],
+        recipe: str,
+        timeout_seconds: float,
+        source: Source | None = None,
+        volume: NDArray[np.int16] | None = None,
+        clinical: NDArray[np.float32] | None = None,
+        report: str | None = None,
+        priority: int = PRIORITY_ROUTINE,
+    ) -> Inference:
+        """Run a CT ensemble on a slab.
+
+        Parameters
+        ----------
+        model : str
+            Name of the ensemble.
+        geometry : (4, 4) ndarray of float64
+            Slab (slice, row, column, 1) → LPS mm.
+        roi : (6,) ndarray of int32
+            (s0, s1, r0, r1, c0, c1) slab voxels, half-open.
+        recipe : str
+            The manifest's static JSON.
+        timeout_seconds : float
+            Client deadline over all tries.
+        source : Source, optional
+            The slab by reference; the path that we ship.
+        volume : (S, R, C) ndarray of int16, optional
+            The slab itself, HU. Exactly one of `source` and `volume` is given.
+        clinical : (k,) ndarray of float32, optional
+            NaN where missing.
+        report : str, optional
+            Report text.
+        priority : int
+            `PRIORITY_STAT` or `PRIORITY_ROUTINE`.
+
+        Raises
+        ------
+        ModelTimeoutError
+            When the deadline passes.
+        StubDiedError
+            When this Triton must be restarted.
+        ModelUnavailableError
+            When Triton does not know the model, or is not there until the deadline.
+        ModelOutputError
+            When the answer breaks the contract.
+        ModelError
+            When the model refuses the input.
+        """
+        if (source is None) == (volume is None):
+            raise ValueError("exactly one of source and volume must be given")
+        inputs: dict[str, NDArray[Any]] = {
+            "GEOMETRY": np.ascontiguousarray(geometry, np.float64),
+            "ROI": np.ascontiguousarray(roi, np.int32),
+            "RECIPE": _text(recipe),
+        }
+        if source is not None:
+            inputs["SOURCE"] = _text(source.to_json())
+        if volume is not None:
+            inputs["VOLUME"] = np.ascontiguousarray(volume, np.int16)
+        if clinical is not None:
+            inputs["CLINICAL"] = np.ascontiguousarray(clinical, np.float32)
+        if report is not None:
+            inputs["REPORT"] = _text(report)
+        answer = await self.call(
+            model,
+            inputs,
+            outputs=[tensor.name for tensor in CT_OUTPUTS],
+            timeout_seconds=timeout_seconds,
+            priority=priority,
+        )
+        return _inference(model, answer)
+
+    async def call(
+        self,
+        model: str,
+        inputs: dict[str, NDArray[Any]],
+        *,
+        outputs: Iterable[str],
+        timeout_seconds: float,
+        priority: int = 0,
+    ) -> dict[str, NDArray[Any]]:
+        """Run any model: arrays in, arrays out (BYTES as object arrays of ``bytes``).
+
+        Raises as `infer` does.
+        """
+        names = list(outputs)
+        tensors = [_input(name, array) for name, array in inputs.items()]
+        wanted = [triton.InferRequestedOutput(name) for name in names]
+        deadline = time.monotonic() + timeout_seconds
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            left = deadline - time.monotonic()
+            sent = boot_seconds()
+            try:
+                answer = await self._client.infer(
+                    model,
+                    tensors,
+                    outputs=wanted,
+                    priority=priority,
+                    client_timeout=max(left, 0.001),
+                )
+            except InferenceServerException as error:
+                failure = self._translate(model, error, sent)
+                if failure is not None:
+                    raise failure from error
+                if time.monotonic() + delay >= deadline:
+                    raise ModelUnavailableError(
+                        f"Triton did not come back within {timeout_seconds:.0f} s."
+                    ) from error
+            else:
+                self._known.add(model)
+                return {name: _output(model, name, answer.as_numpy(name)) for name in names}
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LAST_RETRY_SECONDS)
+
+    async def server_ready(self, *, timeout_seconds: float = 2.0) -> bool:
+        """Ask Triton whether it has loaded every model. Its word on stubs is worth nothing."""
+        try:
+            return bool(await self._client.is_server_ready(client_timeout=timeout_seconds))
+        except InferenceServerException:
+            return False
+
+    async def ready(self, models: Iterable[str], *, timeout_seconds: float = 2.0) -> bool:
+        """Ask Triton whether it has loaded these models, and remember that they exist."""
+        names = list(models)
+        self._known.update(names)
+        try:
+            answers = [
+                bool(await self._client.is_model_ready(name, client_timeout=timeout_seconds))
+                for name in names
+            ]
+        except InferenceServerException:
+            return False
+        return all(answers)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._client.close()
+
+    async def __aenter__(self) -> TritonClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _translate(
+        self, model: str, error: InferenceServerException, sent_seconds: float
+    ) -> ModelError | None:
+        """Name the error in our tree; None means try again."""
+        status = str(error.status() or "").removeprefix("StatusCode.")
+        message = str(error.message() or "")
+        if STUB_DIED.search(message):
+            died = StubDiedError(f"A Python stub of Triton died while {model} ran.")
+            died.sent_seconds = sent_seconds
+            return died
+        if status in ("DEADLINE_EXCEEDED", "CANCELLED"):
+            return ModelTimeoutError(f"{model} did not answer in time.")
+        if status == "UNAVAILABLE":
+            return None
+        if status == "NOT_FOUND":
+            if model in self._known:
+                return None
+            return ModelUnavailableError(f"Triton has no model {model!r}.")
+        return ModelError(f"{model}: {message or status}")
+
+
+def _text(text: str) -> NDArray[Any]:
+    return np.array([text.encode()], dtype=np.object_)
+
+
+_TYPES = {
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "uint8": "UINT8",
+    "float32": "FP32",
+    "float64": "FP64",
+    "object": "BYTES",
+}
+
+
+def _input(name: str, array: NDArray[Any]) -> Any:
+    tensor = triton.InferInput(name, list(array.shape), _TYPES[array.dtype.name])
+    tensor.set_data_from_numpy(array)
+    return tensor
+
+
+def _output(model: str, name: str, array: NDArray[Any] | None) -> NDArray[Any]:
+    if array is None:
+        raise ModelOutputError(f"{model} gave no {name}.")
+    return array
+
+
+def _inference(model: str, answer: dict[str, NDArray[Any]]) -> Inference:
+    scores, mask, geometry = answer["SCORES"], answer["MASK"], answer["MASK_GEOMETRY"]
+    try:
+        lesions = json.loads(answer["LESIONS"].reshape(-1)[0])
+    except (ValueError, IndexError) as error:
+        raise ModelOutputError(f"{model}: LESIONS is not JSON.") from error
+    sound = (
+        isinstance(lesions, dict)
+        and scores.dtype == np.float32
+        and scores.ndim == 1
+        and mask.dtype == np.uint8
+        and mask.ndim == 3
+        and geometry.dtype == np.float64
+        and geometry.shape == (4, 4)
+        and bool(np.isfinite(geometry).all())
+    )
+    if not sound:
+        raise ModelOutputError(
+            f"{model}: SCORES {scores.dtype}{scores.shape}, MASK {mask.dtype}{mask.shape} or "
+            f"MASK_GEOMETRY {geometry.dtype}{geometry.shape} breaks the contract."
+        )
+    return Inference(scores, lesions, mask, geometry)
