@@ -1,0 +1,89 @@
+"""Read a slab out of a shared region by its name, without copying it."""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import re
+import stat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.exceptions import RegionError
+
+REGION_NAME = re.compile(r"onescan-vol-[A-Za-z0-9-]{1,200}")
+"""The only names that are opened; no slash, no dot. The prefix is the gateway's."""
+
+REGION_FOLDER = Path("/dev/shm")
+"""Where POSIX shared memory lies on Linux."""
+
+
+def open_slab(source: str | bytes, *, folder: Path = REGION_FOLDER) -> NDArray[np.int16]:
+    """Map the slab that a SOURCE tensor names.
+
+    Parameters
+    ----------
+    source : str or bytes
+        JSON ``{"region": name, "offset": bytes, "shape": [S, R, C]}``.
+    folder : Path
+        Where regions lie.
+
+    Returns
+    -------
+    (S, R, C) ndarray of int16, read-only
+        HU. The mapping lives as long as the array.
+
+    Raises
+    ------
+    RegionError
+        For another name than ours, what is no regular file of our own user, a missing region,
+        or a slab that leaves it.
+    """
+    name, offset, shape = _parse(source)
+    count = math.prod(shape)
+    length = offset + 2 * count
+    descriptor = _open(folder / name)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise RegionError("the region is not a regular file of this user.")
+        if length > found.st_size:
+            raise RegionError(
+                f"the slab ends at byte {length} of a region of {found.st_size} bytes."
+            )
+        mapped = mmap.mmap(descriptor, length, prot=mmap.PROT_READ)
+    finally:
+        os.close(descriptor)
+    return np.frombuffer(mapped, np.int16, count, offset).reshape(shape)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise RegionError(f"the region cannot be opened: {error.strerror}.") from None
+
+
+def _parse(source: str | bytes) -> tuple[str, int, tuple[int, int, int]]:
+    try:
+        value = json.loads(source)
+    except (ValueError, UnicodeDecodeError):
+        raise RegionError("SOURCE is not JSON.") from None
+    if not isinstance(value, dict) or set(value) != {"region", "offset", "shape"}:
+        raise RegionError("SOURCE must have exactly the keys region, offset and shape.")
+    name, offset, shape = value["region"], value["offset"], value["shape"]
+    if not isinstance(name, str) or not REGION_NAME.fullmatch(name):
+        raise RegionError("SOURCE names a region that is not one of ours.")
+    if type(offset) is not int or offset < 0 or offset % 2:
+        raise RegionError(f"offset must be a whole, even number of bytes, not {offset!r}.")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 3
+        or any(type(n) is not int or n < 1 for n in shape)
+    ):
+        raise RegionError(f"shape must be three whole numbers above 0, not {shape!r}.")
+    return name, offset, (shape[0], shape[1], shape[2])
