@@ -1,0 +1,64 @@
+"""SOURCE or VOLUME, GEOMETRY, ROI, RECIPE → volume, grid_hu, grid_geometry.
+
+Translates between Triton and `preprocess`; `config.pbtxt` says what each tensor is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from preprocess.exceptions import PreprocessError
+from preprocess.prepare import prepare
+from preprocess.recipe import Recipe
+from preprocess.region import open_slab
+
+
+class TritonPythonModel:
+    """Serves every check; what it does is the recipe's."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Refuse a NumPy with which this Triton sends empty tensors."""
+        assert np.__version__.startswith("1."), f"NumPy {np.__version__} is not below 2"
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer each request, an error to the one that caused it."""
+        return [_answer(request) for request in requests]
+
+
+def _answer(request: Any) -> Any:
+    try:
+        return pb_utils.InferenceResponse(_outputs(request))
+    except PreprocessError as error:
+        return _error(str(error), pb_utils.TritonError.INVALID_ARG)
+    except Exception as error:
+        return _error(
+            f"ct_preprocess failed: {type(error).__name__}.", pb_utils.TritonError.INTERNAL
+        )
+
+
+def _outputs(request: Any) -> list[Any]:
+    source, volume = _input(request, "SOURCE"), _input(request, "VOLUME")
+    if (source is None) == (volume is None):
+        raise PreprocessError("give exactly one of SOURCE and VOLUME.")
+    prepared = prepare(
+        open_slab(source[0]) if volume is None else volume,
+        geometry=_input(request, "GEOMETRY"),
+        roi=_input(request, "ROI"),
+        recipe=Recipe.from_json(_input(request, "RECIPE")[0]),
+    )
+    return [
+        pb_utils.Tensor(name, np.ascontiguousarray(getattr(prepared, name)))
+        for name in ("volume", "grid_hu", "grid_geometry")
+    ]
+
+
+def _input(request: Any, name: str) -> Any:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy()
+
+
+def _error(message: str, code: Any) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
