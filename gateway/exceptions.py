@@ -47,7 +47,9 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + TiltTooLargeError
     + PixelDataError                 pixel bytes do not decode
     + AirOutOfRangeError
+    + IdentityConflictError          more than one patient or frame of reference
     + PatientTooYoungError
+    + AgeUnknownError
   x OverloadedError                  429
   x StorageFullError                 507
   x ModelError                       5xx, ours or Triton's
@@ -341,7 +343,7 @@ class InvalidGeometryError(SeriesError):
 class DerivedImagesError(SeriesError):
     """The series holds reformats, projections, maps or screens, not acquired slices."""
 
-    code = "series.derived_images"
+    code = "series.derived"
 
 
 class TiltTooLargeError(SeriesError):
@@ -366,6 +368,18 @@ class PatientTooYoungError(SeriesError):
     """The patient is younger than the checks allow."""
 
     code = "series.patient_too_young"
+
+
+class AgeUnknownError(SeriesError):
+    """The patient's age is not known, and this site screens nobody without it."""
+
+    code = "series.age_unknown"
+
+
+class IdentityConflictError(SeriesError):
+    """The images belong to more than one patient or frame of reference."""
+
+    code = "series.identity_conflict"
 
 
 # --- load, storage, models, runtime ------------------------------------------------------

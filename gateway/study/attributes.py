@@ -1,0 +1,81 @@
+"""Reads what series choice and quality control need from an instance's indexed attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+Attributes = Mapping[str, Any]
+"""DICOM keyword → plain value, as `gateway.instance.Instance.attributes`."""
+
+_NOT_AN_AGENT = frozenset(
+    {"", "NONE", "NO", "N", "0", "NIL", "NA", "N/A", "OHNE", "NATIV", "NATIVE"}
+)
+_NOT_INTRAVENOUS = ("ORAL", "RECTAL", "PO")
+
+_NATIVE_WORDS = re.compile(
+    r"\b(?:NATIVE?|NCCT|PLAIN|UNENHANCED|W/?O|WITHOUT|NON[- ]?CONTRAST|NO CONTRAST)\b|\bC-|平扫"
+)
+_CONTRAST_WORDS = re.compile(
+    r"\b(?:CECT|CTA|ARTERIAL|ART|PORTAL|VENOUS|VEN|NEPHRO\w*|DELAYED|POST ?CONTRAST|"
+    r"WITH CONTRAST|CONTRAST|KM)\b|\bC\+|增强|动脉期|静脉期|延迟期"
+)
+
+
+def values(attributes: Attributes, keyword: str) -> list[str]:
+    """Give an attribute's values as text, however many there are."""
+    found = attributes.get(keyword)
+    if found is None:
+        return []
+    return [str(v).strip() for v in found] if isinstance(found, list) else [str(found).strip()]
+
+
+def number(attributes: Attributes, keyword: str) -> float | None:
+    """Give an attribute's first value as a number; None where there is none."""
+    try:
+        return float(values(attributes, keyword)[0])
+    except (IndexError, ValueError):
+        return None
+
+
+def contrast_hint(attributes: Attributes) -> str | None:
+    """Say what in the header hints at intravenous contrast; None where nothing does.
+
+    A hint only: headers are copied from protocols, so the phase is told from organ HU.
+    """
+    agent = " ".join(values(attributes, "ContrastBolusAgent"))
+    route = " ".join(values(attributes, "ContrastBolusRoute")).upper()
+    if agent.upper() not in _NOT_AN_AGENT and not route.startswith(_NOT_INTRAVENOUS):
+        return "Contrast/Bolus Agent is given"
+    for keyword in ("SeriesDescription", "ProtocolName"):
+        text = " ".join(values(attributes, keyword)).upper().replace("_", " ")
+        if _CONTRAST_WORDS.search(_NATIVE_WORDS.sub(" ", text)) and not _NATIVE_WORDS.search(text):
+            return f"{keyword} speaks of contrast"
+    return None
+
+
+def age_years(attributes: Attributes) -> float | None:
+    """Give the patient's age at the study.
+
+    (0010,1010) *Patient's Age*, otherwise (0010,0030) *Birth Date* and the study's or
+    acquisition's date; None where neither can be read.
+    """
+    text = "".join(values(attributes, "PatientAge")[:1])
+    if match := re.fullmatch(r"(\d{1,3})([YMWD])", text.upper()):
+        return int(match[1]) / {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}[match[2]]
+    born = _date(attributes, "PatientBirthDate")
+    for keyword in ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate"):
+        at = _date(attributes, keyword)
+        if born and at and at >= born:
+            return float(at.year - born.year - ((at.month, at.day) < (born.month, born.day)))
+    return None
+
+
+def _date(attributes: Attributes, keyword: str) -> date | None:
+    text = "".join(values(attributes, keyword)[:1])
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
+    except ValueError:
+        return None
