@@ -59,7 +59,9 @@ class Frame:
 
     pixel_offset: int
     """Bytes from the start of the object to the first byte of this frame's pixel data
-    (for encapsulated syntaxes: of its first fragment's item value)."""
+    (for encapsulated syntaxes: of its first fragment's item value).
+    -1 where no range of the object holds them: deflated datasets and frames of packed bits,
+    which are decoded by pydicom from the whole Part 10 file (`Instance.object_offset`)."""
 
     pixel_length: int
     """Bytes of this frame's pixel data; for encapsulated syntaxes the sum of its fragments
