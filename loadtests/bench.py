@@ -98,7 +98,8 @@ def main(argv: list[str] | None = None) -> int:
             if not args.json:
                 print(
                     f"{full['name']:<12} {full['ratio']:8.1f}x (goal {full['goal']}x)  "
-                    f"ours {full['ours']:.4g} {full['unit']}, peer {full['peer']:.4g} {full['unit']}",
+                    f"ours {full['ours']:.4g} {full['unit']}, "
+                    f"peer {full['peer']:.4g} {full['unit']}",
                     flush=True,
                 )
     if args.json:

@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--forbid-missing-tools",
         action="store_true",
-        help="A tool that a test needs and the machine lacks fails the test instead of skipping it.",
+        help="A missing tool fails the test that needs it instead of skipping it.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.commands import (
@@ -25,12 +26,12 @@ class Command(Protocol):
     NAME: str
     HELP: str
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
+    @property
+    def add_arguments(self) -> Callable[[argparse.ArgumentParser], None]:
         """Declare the command's arguments."""
 
-    @staticmethod
-    def run(args: argparse.Namespace, settings: Settings) -> int:
+    @property
+    def run(self) -> Callable[[argparse.Namespace, Settings], int]:
         """Run the command and give its exit code."""
 
 

@@ -1,4 +1,4 @@
-"""``onescan inspect``: what is in these files and what would be screened; no server, no inference."""
+"""``onescan inspect``: what is in these files and what would be screened; no server."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ def _print(report: dict[str, Any]) -> None:
     if report.get("geometry"):
         console.print("geometry", report["geometry"])
     for flag in (report.get("quality") or {}).get("flags", []):
-        console.print(f"quality  {flag['severity']}: {flag['message']} [{flag['code']}]", markup=False)
+        console.print(
+            f"quality  {flag['severity']}: {flag['message']} [{flag['code']}]", markup=False
+        )
     for check, need in report["checks"].items():
         console.print(f"{check}  {need.get('fit') or need.get('code')}: {need.get('reason', '')}")

@@ -16,7 +16,9 @@ HELP = "write a synthetic CT study and its truth.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the phantom has and how it is scanned."""
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write into")
-    parser.add_argument("--seed", type=int, required=True, help="the same seed gives the same study")
+    parser.add_argument(
+        "--seed", type=int, required=True, help="the same seed gives the same study"
+    )
     parser.add_argument(
         "--finding",
         metavar="NAME",
@@ -37,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--increment", type=float, default=1.0, metavar="MM", help="mm between slices"
     )
-    parser.add_argument("--enhanced", action="store_true", help="one Enhanced CT multi-frame object")
+    parser.add_argument(
+        "--enhanced", action="store_true", help="one Enhanced CT multi-frame object"
+    )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

@@ -179,5 +179,3 @@ def _failed(result: dict[str, Any]) -> bool:
 
 def _names(paths: list[Path]) -> str:
     return ", ".join(str(path) for path in paths)
-
-

@@ -20,9 +20,7 @@ STYLES = {
 def findings_table(result: dict[str, Any]) -> RenderableType:
     """Lay out one study's result: a line a check, most urgent first as the server sorted them."""
     study = result["study"]
-    table = Table(
-        title=f"Study {study['study_instance_uid']}", title_justify="left", expand=False
-    )
+    table = Table(title=f"Study {study['study_instance_uid']}", title_justify="left", expand=False)
     for heading in ("check", "state", "score", "urgency", "measures", "next step"):
         table.add_column(heading, overflow="fold")
     for check in result["checks"]:

@@ -46,7 +46,7 @@ def describe(repository: Path) -> list[dict[str, Any]]:
                 "versions": sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()),
                 "digest": model_digest(files[-1]) if files else None,
                 "pipeline_version": pipeline.get("version"),
-                "weights_origin": pipeline.get("weights", {}).get("origin"),
+                "weights_origin": pipeline.get("provenance", {}).get("origin"),
             }
         )
     return models

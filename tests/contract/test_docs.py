@@ -51,7 +51,9 @@ def test_every_error_has_a_sentence_and_a_row(kind: type[exceptions.OneScanError
 def test_every_setting_is_documented() -> None:
     """docs/settings.md has a row for each environment variable, with its default."""
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    missing = [name for name in ["ONESCAN_HOME", *environment_names()] if f"| `{name}` " not in text]
+    missing = [
+        name for name in ["ONESCAN_HOME", *environment_names()] if f"| `{name}` " not in text
+    ]
     assert not missing
 
 

@@ -37,7 +37,7 @@ def offenders(paths: list[Path], *forbidden: str) -> list[str]:
 
 @pytest.mark.parametrize("package", ["preprocess", "postprocess"])
 def test_array_code_knows_no_service(package: str) -> None:
-    """Array code imports no web framework, no Triton, no DICOM library and nothing of the gateway."""
+    """Array code imports no web framework, no Triton, no DICOM, nothing of the gateway."""
     paths = sources(package)
     assert paths
     assert not offenders(
