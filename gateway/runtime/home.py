@@ -90,6 +90,11 @@ class Home:
         return self.run / f"{name}.json"
 
     @property
+    def url(self) -> Path:
+        """File that holds the api's address while it serves."""
+        return self.run / "url"
+
+    @property
     def sockets(self) -> Path:
         """Folder of Unix sockets, short enough for ``sun_path``.
 

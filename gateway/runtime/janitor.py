@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.runtime.home import Home
+from gateway.runtime.home import Home, home_digest
 from gateway.runtime.processes import PROC, kill_and_wait, marked
 from gateway.triton.shared_memory import SHM, sweep
 
@@ -29,8 +29,8 @@ def clean(home: Home) -> None:
     kill_and_wait(orphans)
     sweep_triton(home)
     sweep(home.path)
-    for record in home.run.glob("*.json"):
-        record.unlink()
+    for record in [home.url, *home.run.glob("*.json")]:
+        record.unlink(missing_ok=True)
 
 
 def sweep_triton(home: Home) -> None:
@@ -56,7 +56,5 @@ def _ancestors() -> set[int]:
 
 def leftovers(home: Path) -> list[str]:
     """List the names in /dev/shm that carry the home's digest; empty after a clean stop."""
-    from gateway.runtime.home import home_digest
-
     digest = home_digest(home)
     return sorted(path.name for path in SHM.iterdir() if digest in path.name)

@@ -190,7 +190,7 @@ class Supervisor:
             _end_session(running.process.pid)
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_DELAY_SECONDS)
-            running.process = await asyncio.to_thread(self._spawn, running.child)
+            running.process = self._spawn(running.child)
             running.started = time.monotonic()
             self.restarts[running.child.name] += 1
             try:

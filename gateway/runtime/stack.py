@@ -1,0 +1,275 @@
+"""The whole server in one process tree: PostgreSQL, Triton, api, worker."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import tomllib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from gateway.exceptions import OneScanError, RuntimeFailure
+from gateway.runtime import janitor
+from gateway.runtime.home import Home
+from gateway.runtime.postgres import EmbeddedPostgres
+from gateway.runtime.supervisor import Child, Supervisor
+from gateway.runtime.triton import EmbeddedTriton
+from gateway.settings import Settings
+from gateway.triton.client import TritonClient
+from gateway.triton.readiness import MODEL, Readiness
+
+log = logging.getLogger("onescan.runtime")
+
+API_START_SECONDS = 30.0
+"""Python, its imports and a database pool, on a busy laptop."""
+
+WORKER_DRAIN_SECONDS = 20.0
+"""A worker finishes the study in hand; one that takes longer is retried at the next start."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    """A running embedded server."""
+
+    url: str
+    """``http://host:port`` of the api."""
+
+    key: str = dataclasses.field(repr=False)
+    """API key of the default tenant."""
+
+    settings: Settings = dataclasses.field(repr=False)
+    """What its api and worker were given: addresses filled in."""
+
+    supervisor: Supervisor = dataclasses.field(repr=False)
+    """Its children, for tests that kill them."""
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[Server]:
+    """Run the whole server around a block of code.
+
+    An external PostgreSQL (``DATABASE_URL``) or Triton (``ONESCAN_TRITON__URL``) is used
+    instead of an embedded one. SIGTERM cancels the block and ends the process with 143.
+
+    Raises
+    ------
+    RuntimeFailure
+        When another server runs on this home, or a part does not start.
+    """
+    home = Home(settings.home)
+    with home.lock(), _terminable():
+        janitor.clean(home)
+        supervisor = Supervisor(home)
+        try:
+            yield await _start(settings, home, supervisor)
+        finally:
+            await asyncio.shield(supervisor.stop())
+            janitor.clean(home)
+
+
+async def run_stack(
+    settings: Settings,
+    *,
+    say: Callable[[str], None] | None = None,
+    ready: Callable[[Server], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run the whole server until SIGTERM, SIGINT or the event.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of all its parts.
+    say : callable, optional
+        Takes sentences for the person at the terminal.
+    ready : callable, optional
+        Called once everything serves.
+    stop : asyncio.Event, optional
+        Ends the run.
+
+    Raises
+    ------
+    RuntimeFailure
+        When another server runs on this home, or a part does not start.
+    """
+    tell = say or (lambda sentence: None)
+    ended = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    tell(f"Starting PostgreSQL, Triton, api and worker on {settings.home} ...")
+    async with embedded(settings) as server:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        tell(f"Ready at {server.url}; the API key is in {settings.home / 'key'}.")
+        if ready is not None:
+            ready(server)
+        await ended.wait()
+        tell("Stopping ...")
+    tell("Stopped.")
+
+
+def stored_key(settings: Settings) -> str:
+    """Give the API key of the embedded server on this home; empty when there is none."""
+    path = settings.home / "key"
+    return path.read_text().strip() if path.is_file() else ""
+
+
+async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Server:
+    database = asyncio.create_task(_database(settings, home, supervisor))
+    models = asyncio.create_task(_models(settings, home, supervisor))
+    try:
+        database_url, triton_url = await asyncio.gather(database, models)
+    except BaseException:
+        for task in (database, models):
+            task.cancel()
+        await asyncio.gather(database, models, return_exceptions=True)
+        raise
+    key = settings.api.key or home.api_key()
+    port = settings.api.port or _free_port(settings.api.host)
+    settings = dataclasses.replace(
+        settings,
+        api=dataclasses.replace(settings.api, port=port, key=key),
+        store=dataclasses.replace(settings.store, database_url=database_url),
+        triton=dataclasses.replace(settings.triton, url=triton_url),
+    )
+    _refuse_taken_port(settings.api.host, port)
+    await supervisor.start(
+        _service(settings, "api", "serve", lambda: _answers(settings.api.host, port))
+    )
+    await supervisor.start(
+        _service(settings, "worker", "worker", _at_once, drain_seconds=WORKER_DRAIN_SECONDS)
+    )
+    url = f"http://{settings.api.host}:{port}"
+    home.url.write_text(url)
+    return Server(url, key, settings, supervisor)
+
+
+async def _database(settings: Settings, home: Home, supervisor: Supervisor) -> str:
+    from gateway.store.migrate import migrate
+
+    url = settings.store.database_url
+    if not url:
+        url = await EmbeddedPostgres(home, supervisor).start()
+    await asyncio.to_thread(migrate, url)
+    return url
+
+
+async def _models(settings: Settings, home: Home, supervisor: Supervisor) -> str:
+    if settings.triton.url:
+        return settings.triton.url
+    triton = EmbeddedTriton(home, settings.triton, settings.model_repository, supervisor)
+    url = await triton.start()
+    recipe = anatomy_recipe(settings.model_repository)
+    if recipe is not None:
+        async with TritonClient(url, models=[MODEL]) as client:
+            try:
+                await Readiness(client, home=home.path, recipe=recipe).check(
+                    timeout_seconds=settings.triton.call_timeout_seconds
+                )
+            except OneScanError as error:
+                raise RuntimeFailure(f"Triton fails its self-test: {error}") from error
+    return url
+
+
+def anatomy_recipe(model_repository: Path) -> str | None:
+    """Give the recipe of the anatomy manifest as JSON; None when the repository has none."""
+    manifest = model_repository / MODEL / "pipeline.toml"
+    if not manifest.is_file():
+        return None
+    return json.dumps(tomllib.loads(manifest.read_text(encoding="utf-8"))["recipe"])
+
+
+def _service(
+    settings: Settings,
+    name: str,
+    command: str,
+    ready: Callable[[], Awaitable[bool]],
+    *,
+    drain_seconds: float = 10.0,
+) -> Child:
+    kept = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+    return Child(
+        name=name,
+        command=[sys.executable, "-m", "gateway.cli", command],
+        environ={
+            **{key: os.environ[key] for key in kept if key in os.environ},
+            "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), "/usr/bin", "/bin"]),
+            "PYTHONUNBUFFERED": "1",
+            **settings.to_environ(),
+        },
+        ready=ready,
+        start_timeout_seconds=API_START_SECONDS,
+        stop_timeout_seconds=drain_seconds,
+    )
+
+
+async def _at_once() -> bool:
+    """Jobs wait in the database, so nobody waits for the worker."""
+    return True
+
+
+async def _answers(host: str, port: int) -> bool:
+    """Ask the api whether it lives."""
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2.0)
+    except (OSError, TimeoutError):
+        return False
+    try:
+        writer.write(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        line = await asyncio.wait_for(reader.readline(), 5.0)
+        return b" 200 " in line
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RuntimeFailure(
+                f"Port {port} of {host} cannot be used ({error.strerror}); choose another one."
+            ) from error
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into the cancellation of the present task, so that everything is stopped."""
+    loop, task, terminated = asyncio.get_running_loop(), asyncio.current_task(), False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        if task is not None:
+            task.cancel()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may take signals
+        return
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if terminated:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
