@@ -11,6 +11,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + NotFoundError                  404
     + ConflictError                  409
     + PayloadTooLargeError           413
+    + NotAcceptableError             406
     + UnsupportedMediaTypeError      415
     + InvalidMultipartError          400
     + InvalidJsonError               400
@@ -19,6 +20,8 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + NoInputError                   400
     + UnsafeArchiveError             400
     + ArchiveTooLargeError           413
+    + EncryptedArchiveError          400
+    + InvalidArchiveError            400
   x InstanceError                    one instance is refused, its neighbours are kept
     + NotDicomError
     + TruncatedInstanceError
@@ -27,6 +30,8 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + NoPixelDataError
     + InvalidHeaderError
     + InstanceTooLargeError
+    + UnsupportedPartError           a part of a request that is not application/dicom
+    + WrongStudyError
     + DifferentPixelsError           a known SOP Instance UID with other pixels or geometry
   x SeriesError                      422, well-formed DICOM that cannot be screened
     + NoSuitableSeriesError
@@ -52,6 +57,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + AgeUnknownError
   x OverloadedError                  429
   x StorageFullError                 507
+  x StoreUnavailableError            503
   x ModelError                       5xx, ours or Triton's
     + ModelUnavailableError          503
     + ModelTimeoutError              504
@@ -129,6 +135,13 @@ class PayloadTooLargeError(RequestError):
     status = 413
 
 
+class NotAcceptableError(RequestError):
+    """The answer is given as JSON only, which the request does not take."""
+
+    code = "request.not_acceptable"
+    status = 406
+
+
 class UnsupportedMediaTypeError(RequestError):
     """The content type is not one that is taken here."""
 
@@ -177,6 +190,18 @@ class ArchiveTooLargeError(RequestError):
 
     code = "archive.too_large"
     status = 413
+
+
+class EncryptedArchiveError(RequestError):
+    """The archive is encrypted; it has to be unpacked first."""
+
+    code = "archive.encrypted"
+
+
+class InvalidArchiveError(RequestError):
+    """The archive is damaged or of an unknown kind."""
+
+    code = "archive.invalid"
 
 
 # --- one instance ---------------------------------------------------------------------
@@ -237,6 +262,20 @@ class InstanceTooLargeError(InstanceError):
     code = "instance.too_large"
     status = 413
     failure_reason = 0xA700
+
+
+class UnsupportedPartError(InstanceError):
+    """This part of the request is not application/dicom."""
+
+    code = "instance.unsupported_part"
+    status = 415
+
+
+class WrongStudyError(InstanceError):
+    """The instance belongs to another study than the address names."""
+
+    code = "instance.wrong_study"
+    failure_reason = 0x0110
 
 
 class DifferentPixelsError(InstanceError):
@@ -397,6 +436,13 @@ class StorageFullError(OneScanError):
 
     code = "storage.full"
     status = 507
+
+
+class StoreUnavailableError(OneScanError):
+    """The database cannot be reached; try again."""
+
+    code = "store.unavailable"
+    status = 503
 
 
 class ModelError(OneScanError):
