@@ -39,6 +39,8 @@ def erode(
     """
     out = np.ones(labels.shape, np.bool_)
     for offset in _half_ball(distance_mm, spacing_mm):
+        if any(abs(d) >= n for d, n in zip(offset, labels.shape)):
+            continue
         here = tuple(slice(max(0, -d), min(n, n - d)) for d, n in zip(offset, labels.shape))
         there = tuple(slice(max(0, d), min(n, n + d)) for d, n in zip(offset, labels.shape))
         same = labels[here] == labels[there]
