@@ -118,6 +118,12 @@ class WorkerSettings:
     study_timeout_seconds: float = 300.0
     """One attempt at one screening."""
 
+    drain_seconds: float = 15.0
+    """What studies in hand get after SIGTERM; then they are handed back to the queue."""
+
+    metrics_port: int = 0
+    """Port of the worker's own ``/metrics`` on loopback; 0 has none."""
+
     shm_bytes: int = 8 * 1024**3
     """Shared memory that studies in hand may hold together."""
 

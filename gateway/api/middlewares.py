@@ -1,0 +1,103 @@
+"""Errors become ``application/problem+json``; handlers only raise."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+
+import psycopg
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.exceptions import (
+    NotFoundError,
+    OneScanError,
+    PayloadTooLargeError,
+    RequestError,
+    StoreUnavailableError,
+    UnsupportedMediaTypeError,
+)
+from gateway.log import get_logger
+from gateway.metrics import REQUEST_SECONDS, REQUESTS
+
+RETRY_AFTER_SECONDS = 2
+"""Said with 429 and 503: an embedded server that restarts is back by then."""
+
+log = get_logger("onescan.api")
+
+_HTTP_ERRORS: dict[int, type[OneScanError]] = {
+    404: NotFoundError,
+    413: PayloadTooLargeError,
+    415: UnsupportedMediaTypeError,
+}
+
+
+def problem(error: OneScanError, *, status: int | None = None) -> web.Response:
+    """Answer with an error of our tree."""
+    status = status or error.status
+    title = (type(error).__doc__ or "").strip().splitlines()[0]
+    response = web.json_response(
+        {
+            "type": f"urn:onescan:error:{error.code}",
+            "title": title,
+            "status": status,
+            "detail": str(error),
+            "code": error.code,
+        },
+        status=status,
+        content_type="application/problem+json",
+    )
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+@web.middleware
+async def tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Map every exception to one answer; what is not ours is told as ``internal`` only."""
+    try:
+        return await handler(request)
+    except OneScanError as error:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("onescan.request.failed", code=error.code, route=route_of(request))
+        return problem(error)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        told = problem(
+            _HTTP_ERRORS.get(error.status, RequestError)(error.reason), status=error.status
+        )
+        if "Allow" in error.headers:
+            told.headers["Allow"] = error.headers["Allow"]
+        return told
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        log.warning("onescan.request.database_away", route=route_of(request))
+        return problem(StoreUnavailableError())
+    except ConnectionError:
+        raise  # the client went away; there is nobody to tell
+    except Exception:
+        log.exception("onescan.request.crashed", route=route_of(request))
+        return problem(OneScanError())
+
+
+@web.middleware
+async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count and time every request by its route."""
+    begun = time.perf_counter()
+    status = 500
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        route = route_of(request)
+        REQUESTS.labels(request.method, route, str(status)).inc()
+        REQUEST_SECONDS.labels(route).observe(time.perf_counter() - begun)
+
+
+def route_of(request: web.Request) -> str:
+    """Name the route with its placeholders, so that no UID becomes a label."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"

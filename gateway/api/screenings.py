@@ -1,0 +1,161 @@
+"""``/v1/screenings`` and ``/v1/checks``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+
+from gateway.api.keys import DATABASE, PRINCIPAL
+from gateway.api.state import LIFECYCLE, MANIFESTS
+from gateway.exceptions import (
+    InvalidJsonError,
+    NotFoundError,
+    OverloadedError,
+    UnknownCheckError,
+    UnsupportedMediaTypeError,
+)
+from gateway.results.json import screening_result
+from gateway.screening.clinical import read_clinical
+from gateway.screening.findings import thresholds_json
+from gateway.screening.manifest import Manifest
+from gateway.store import screenings
+from gateway.store.queue import LANES
+
+EXAM_CONTEXTS = ("screening", "incidental", "oncology", "unknown")
+"""Which lung rule applies follows it."""
+
+MAXIMUM_UID_LENGTH = 64
+"""PS3.5, 9.1."""
+
+MAXIMUM_IDEMPOTENCY_KEY_LENGTH = 255
+
+_FIELDS = ("study_instance_uid", "checks", "lane", "exam_context", "clinical")
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/v1/screenings")
+async def create_screening(request: web.Request) -> web.Response:
+    """Ask for a study to be screened: 202 and where to look."""
+    if request.app[LIFECYCLE].draining:
+        raise OverloadedError("The server is stopping; try again.")
+    order = read_order(await _json_object(request), request.app[MANIFESTS])
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= MAXIMUM_IDEMPOTENCY_KEY_LENGTH:
+        raise InvalidJsonError(
+            f"Idempotency-Key must have 1 to {MAXIMUM_IDEMPOTENCY_KEY_LENGTH} characters."
+        )
+    tenant = request[PRINCIPAL].tenant
+    async with request.app[DATABASE].connection() as connection:
+        row, _ = await screenings.create(connection, tenant, order, idempotency_key=key)
+        released = await screenings.results(connection, row["screening_id"])
+    return web.json_response(
+        screening_result(row, released),
+        status=202,
+        headers={"Location": f"/v1/screenings/{row['screening_id']}"},
+    )
+
+
+@routes.get("/v1/screenings/{screening_id}")
+async def get_screening(request: web.Request) -> web.Response:
+    """Show a screening: state, stage, plan, and the results released so far."""
+    try:
+        screening_id = UUID(request.match_info["screening_id"])
+    except ValueError:
+        raise NotFoundError("There is no such screening.") from None
+    async with request.app[DATABASE].connection() as connection:
+        row, released, stage = await screenings.find(
+            connection, request[PRINCIPAL].tenant, screening_id
+        )
+    return web.json_response(screening_result(row, released, stage=stage))
+
+
+@routes.get("/v1/checks")
+async def list_checks(request: web.Request) -> web.Response:
+    """List the checks that are installed."""
+    manifests = request.app[MANIFESTS].values()
+    return web.json_response({"checks": [_check(m) for m in manifests if m.is_check]})
+
+
+def read_order(body: Mapping[str, Any], manifests: Mapping[str, Manifest]) -> screenings.Order:
+    """Read the body of ``POST /v1/screenings``.
+
+    Raises
+    ------
+    InvalidJsonError
+        For an unknown field or a value of the wrong type.
+    UnknownCheckError
+        Naming the checks that are installed.
+    InvalidClinicalError
+        Naming the clinical input.
+    """
+    if unknown := sorted(set(body) - set(_FIELDS)):
+        raise InvalidJsonError(
+            f"Unknown field {unknown[0][:40]!r}; known are {', '.join(_FIELDS)}."
+        )
+    uid = body.get("study_instance_uid")
+    if not isinstance(uid, str) or not uid or len(uid) > MAXIMUM_UID_LENGTH or "\0" in uid:
+        raise InvalidJsonError("study_instance_uid must be a UID.")
+    installed = [name for name, manifest in manifests.items() if manifest.is_check]
+    checks = body.get("checks", installed)
+    if not isinstance(checks, list) or not checks or not all(isinstance(c, str) for c in checks):
+        raise InvalidJsonError("checks must be a list of names.")
+    if missing := sorted(set(checks) - set(installed)):
+        raise UnknownCheckError(
+            f"No check {missing[0][:40]!r} is installed; installed are {', '.join(installed)}."
+        )
+    return screenings.Order(
+        study_instance_uid=uid,
+        checks=tuple(dict.fromkeys(checks)),
+        lane=_one_of(body, "lane", tuple(LANES), "routine"),
+        exam_context=_one_of(body, "exam_context", EXAM_CONTEXTS, "unknown"),
+        clinical=read_clinical(body.get("clinical", {})),
+    )
+
+
+def _one_of(body: Mapping[str, Any], field: str, choices: tuple[str, ...], default: str) -> str:
+    value = body.get(field, default)
+    if value not in choices:
+        raise InvalidJsonError(f"{field} must be one of {', '.join(choices)}.")
+    return str(value)
+
+
+async def _json_object(request: web.Request) -> dict[str, Any]:
+    if request.content_type != "application/json":
+        raise UnsupportedMediaTypeError("The body must be application/json.")
+    try:
+        body = json.loads(await request.read(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidJsonError("The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise InvalidJsonError("The body must be one JSON object.")
+    return body
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _check(manifest: Manifest) -> dict[str, Any]:
+    needs = manifest.needs
+    return {
+        "check": manifest.name,
+        "version": manifest.version,
+        "title": {"en": manifest.title.en, "zh": manifest.title.zh},
+        "intended_use": {"en": manifest.intended_use.en, "zh": manifest.intended_use.zh},
+        "latency_class": manifest.latency_class,
+        "needs": {
+            "modality": list(needs.modality),
+            "contrast": list(needs.contrast),
+            "kernel": list(needs.kernel),
+            "max_slice_thickness_mm": needs.max_slice_thickness_mm,
+            "min_age_years": needs.min_age_years,
+            "organs": [organ.name for organ in needs.organs],
+        },
+        "thresholds": thresholds_json(manifest),
+        "weights_origin": manifest.provenance.get("origin"),
+    }

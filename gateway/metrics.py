@@ -1,0 +1,81 @@
+"""Every metric of OneScan, in one place; never a UID, a name or a path as a label.
+
+``docs/metrics.md`` lists them.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+"""Of this process."""
+
+_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Buckets: from a header query to a whole study on a small machine."""
+
+# --- api ------------------------------------------------------------------------------
+
+REQUESTS = Counter(
+    "onescan_requests_total",
+    "HTTP requests answered.",
+    ["method", "route", "status"],
+    registry=REGISTRY,
+)
+REQUEST_SECONDS = Histogram(
+    "onescan_request_duration_seconds",
+    "Time from the request's head to the end of its answer.",
+    ["route"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+INTAKE_INSTANCES = Counter(
+    "onescan_intake_instances_total",
+    "DICOM instances received.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+INTAKE_BYTES = Counter(
+    "onescan_intake_bytes_total", "Bytes of DICOM instances kept.", registry=REGISTRY
+)
+QUEUE_DEPTH = Gauge(
+    "onescan_queue_depth", "Screenings that wait for a worker.", ["lane"], registry=REGISTRY
+)
+QUEUE_OLDEST_SECONDS = Gauge(
+    "onescan_queue_oldest_seconds",
+    "Age of the oldest screening that waits.",
+    ["lane"],
+    registry=REGISTRY,
+)
+SCREENINGS_RUNNING = Gauge(
+    "onescan_screenings_running", "Screenings that a worker has in hand.", registry=REGISTRY
+)
+SCREENINGS_FAILED = Gauge(
+    "onescan_screenings_failed", "Screenings kept that ended as failed.", registry=REGISTRY
+)
+WORKERS = Gauge("onescan_workers", "Workers seen lately.", ["triton"], registry=REGISTRY)
+REAPED = Counter(
+    "onescan_reaped_total", "Screenings that the reaper took up.", ["outcome"], registry=REGISTRY
+)
+
+# --- worker -----------------------------------------------------------------------------
+
+STAGE_SECONDS = Histogram(
+    "onescan_stage_duration_seconds",
+    "Wall time of a stage of a screening.",
+    ["stage"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+CHECKS = Counter(
+    "onescan_checks_total", "Check results released.", ["check", "state"], registry=REGISTRY
+)
+ATTEMPTS = Counter(
+    "onescan_attempts_total",
+    "Attempts at screenings, by how they ended.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+SHM_BYTES = Gauge("onescan_shm_bytes", "Shared memory held by studies in hand.", registry=REGISTRY)
+TRITON_RESTARTS = Counter(
+    "onescan_triton_restarts_total", "Restarts of Triton after a dead stub.", registry=REGISTRY
+)

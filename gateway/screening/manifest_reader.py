@@ -1,0 +1,305 @@
+"""``pipeline.toml`` → `Manifest`; a key that nobody knows is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+from gateway.exceptions import ManifestError
+from gateway.screening.anatomy import COVERAGES
+from gateway.screening.manifest import (
+    COMPARISONS,
+    KERNELS,
+    KINDS,
+    LATENCY_CLASSES,
+    PHASES,
+    STATES,
+    URGENCIES,
+    Alternative,
+    Condition,
+    Doubt,
+    FollowUp,
+    Grade,
+    Manifest,
+    Measure,
+    Needs,
+    OrganNeed,
+    PhaseGate,
+    Roi,
+    Rule,
+    Text,
+    Threshold,
+    Thresholds,
+)
+from gateway.screening.reasons import REASONS
+from gateway.screening.toml_table import TomlTable
+from preprocess.exceptions import RecipeError
+from preprocess.recipe import Recipe
+
+SCHEMA = 1
+"""Version of the format."""
+
+_COMPARISONS = tuple(COMPARISONS)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read one manifest.
+
+    Raises
+    ------
+    ManifestError
+        Naming file, table and key.
+    """
+    where = f"{path.parent.name}/{path.name}"
+    data = path.read_bytes()
+    try:
+        table = TomlTable(tomllib.loads(data.decode()), where)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{where}: {error}.") from None
+    if (schema := table.number("schema")) != SCHEMA:
+        table.refuse(f"schema is {schema:g}; this release reads {SCHEMA}")
+    if (name := table.text("name")) != path.parent.name:
+        table.refuse(f"name is {name!r}, but the folder is {path.parent.name!r}")
+    manifest = _manifest(table, name, hashlib.sha256(data).hexdigest(), path.parent.parent)
+    table.done()
+    if manifest.kind == "rule" and manifest.rule is None:
+        table.refuse("kind is rule, but there is no table rule")
+    if manifest.kind != "rule" and not (manifest.ensemble and manifest.recipe_json):
+        table.refuse(f"kind is {manifest.kind}, so ensemble and recipe must be given")
+    return manifest
+
+
+def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Manifest:
+    inputs = table.table("inputs")
+    clinical, report = inputs.texts("clinical"), inputs.flag("report", default=False)
+    inputs.done()
+    provenance = table.mapping("provenance")
+    recipe = _recipe(table)
+    return Manifest(
+        name=name,
+        version=table.text("version"),
+        kind=table.text("kind", one_of=KINDS),
+        ensemble=table.optional_text("ensemble"),
+        latency_class=table.text("latency_class", one_of=LATENCY_CLASSES),
+        timeout_seconds=table.number("timeout_seconds"),
+        title=_texts(table.table("title")),
+        intended_use=_texts(table.table("intended_use")),
+        limits=_optional_texts(table.optional_table("limits")),
+        needs=_needs(table.table("requires")),
+        clinical=clinical,
+        report=report,
+        roi=_roi(table.optional_table("roi")),
+        recipe_json=recipe.to_json() if recipe else None,
+        recipe_digest=recipe.digest() if recipe else None,
+        rule=_rule(table.optional_table("rule")),
+        measures=tuple(_measure(item) for item in table.tables("measures")),
+        classes=tuple(_grade(item) for item in table.tables("classes")),
+        thresholds=_thresholds(table.optional_table("thresholds")),
+        indeterminate=tuple(_doubt(item) for item in table.tables("indeterminate")),
+        follow_up=tuple(_follow_up(item) for item in table.tables("follow_up")),
+        codes=table.mapping("codes"),
+        phase=_phase(table.optional_table("phase")),
+        outputs=dict(_output(item) for item in table.tables("outputs")),
+        provenance=provenance,
+        cost=_cost(table.optional_table("cost")),
+        digest=digest,
+        model_digest=_model_digest(repository, str(provenance.get("model", ""))),
+    )
+
+
+def _recipe(table: TomlTable) -> Recipe | None:
+    values = table.mapping("recipe")
+    if not values:
+        return None
+    try:
+        return Recipe.from_mapping(values)
+    except RecipeError as error:
+        table.refuse(str(error).rstrip("."))
+
+
+def _texts(table: TomlTable) -> Text:
+    text = Text(en=table.text("en"), zh=table.text("zh"))
+    table.done()
+    return text
+
+
+def _optional_texts(table: TomlTable | None) -> Text | None:
+    return None if table is None else _texts(table)
+
+
+def _needs(table: TomlTable) -> Needs:
+    needs = Needs(
+        modality=table.texts("modality"),
+        contrast=table.texts("contrast", one_of=PHASES),
+        kernel=table.texts("kernel", one_of=KERNELS),
+        max_slice_thickness_mm=table.number("max_slice_thickness_mm"),
+        warn_slice_thickness_mm=table.optional_number("warn_slice_thickness_mm"),
+        min_age_years=table.number("min_age_years"),
+        max_age_years=table.optional_number("max_age_years"),
+        kvp=table.numbers("kvp"),
+        kvp_otherwise=table.text(
+            "kvp_otherwise", default="indeterminate", one_of=("indeterminate", "not_evaluated")
+        ),
+        organs=tuple(_organ(item) for item in table.tables("organs")),
+    )
+    table.done()
+    return needs
+
+
+def _organ(table: TomlTable) -> OrganNeed:
+    need = OrganNeed(
+        name=table.text("name"),
+        coverage=table.texts("coverage", one_of=COVERAGES),
+        min_eroded_ml=table.number("min_eroded_ml", default=0.0),
+        min_volume_ml=table.number("min_volume_ml", default=0.0),
+        truncated_negative=table.flag("truncated_negative", default=False),
+        otherwise=table.text("otherwise", one_of=("not_evaluated", "without")),
+    )
+    table.done()
+    return need
+
+
+def _roi(table: TomlTable | None) -> Roi | None:
+    if table is None:
+        return None
+    organs, margin = table.texts("organs"), table.numbers("margin_mm")
+    if len(margin) != 3:
+        table.refuse("margin_mm must hold three numbers")
+    table.done()
+    return Roi(organs=organs, margin_mm=(margin[0], margin[1], margin[2]))
+
+
+def _rule(table: TomlTable | None) -> Rule | None:
+    if table is None:
+        return None
+    name, source = table.text("name"), table.text("source")
+    parameters = TomlTable(table.mapping("parameters"), f"rule {name} parameters")
+    values = {key: parameters.number(key) for key in parameters.names()}
+    table.done()
+    return Rule(name=name, source=source, parameters=values)
+
+
+def _measure(table: TomlTable) -> Measure:
+    measure = Measure(
+        name=table.text("name"), unit=table.text("unit"), of=table.optional_text("of")
+    )
+    table.done()
+    return measure
+
+
+def _grade(table: TomlTable) -> Grade:
+    grade = Grade(
+        name=table.text("name"),
+        below=table.optional_number("below"),
+        urgency=table.text("urgency", one_of=URGENCIES),
+        text=Text(en=table.text("en"), zh=table.text("zh")),
+    )
+    table.done()
+    return grade
+
+
+def _thresholds(table: TomlTable | None) -> Thresholds | None:
+    if table is None:
+        return None
+    thresholds = Thresholds(
+        id=table.text("id"),
+        score=table.text("score"),
+        unit=table.text("unit"),
+        mark=_threshold(table.table("mark")),
+        flag=_threshold(table.table("flag")),
+    )
+    table.done()
+    return thresholds
+
+
+def _threshold(table: TomlTable) -> Threshold:
+    threshold = Threshold(
+        value=table.number("value"),
+        at=table.text("at", one_of=_COMPARISONS),
+        operating_point=table.text("operating_point"),
+        false_flag_budget=table.optional_number("false_flag_budget"),
+        also=tuple(_alternative(item) for item in table.tables("also")),
+    )
+    table.done()
+    return threshold
+
+
+def _alternative(table: TomlTable) -> Alternative:
+    other = Alternative(
+        id=table.text("id"),
+        when=_conditions(table),
+        operating_point=table.text("operating_point"),
+    )
+    table.done()
+    return other
+
+
+def _conditions(table: TomlTable) -> tuple[Condition, ...]:
+    conditions = tuple(
+        Condition(
+            measure=item.text("measure"),
+            at=item.text("at", one_of=_COMPARISONS),
+            value=item.number("value"),
+        )
+        for item in table.tables("when")
+    )
+    if not conditions:
+        table.refuse("when holds no condition")
+    return conditions
+
+
+def _doubt(table: TomlTable) -> Doubt:
+    doubt = Doubt(
+        reason=table.text("reason", one_of=tuple(REASONS)),
+        when=_conditions(table),
+        text=Text(en=table.text("en"), zh=table.text("zh")),
+    )
+    table.done()
+    return doubt
+
+
+def _follow_up(table: TomlTable) -> FollowUp:
+    follow_up = FollowUp(
+        state=table.text("state", one_of=STATES),
+        urgency=table.text("urgency", one_of=URGENCIES),
+        classes=table.texts("classes", default=()),
+        text=Text(en=table.text("en"), zh=table.text("zh")),
+    )
+    table.done()
+    return follow_up
+
+
+def _phase(table: TomlTable | None) -> PhaseGate | None:
+    if table is None:
+        return None
+    limits = TomlTable(table.mapping("native_max_hu"), "phase.native_max_hu")
+    gate = PhaseGate(
+        native_max_hu={organ: limits.number(organ) for organ in limits.names()},
+        min_regions=int(table.number("min_regions")),
+        min_eroded_ml=table.number("min_eroded_ml"),
+    )
+    table.done()
+    return gate
+
+
+def _output(table: TomlTable) -> tuple[str, str]:
+    item = (table.text("name"), table.text("description"))
+    table.done()
+    return item
+
+
+def _cost(table: TomlTable | None) -> dict[str, float]:
+    if table is None:
+        return {}
+    cost = {key: table.number(key) for key in ("gpu_seconds", "cpu_seconds")}
+    table.done()
+    return cost
+
+
+def _model_digest(repository: Path, model: str) -> str | None:
+    files = sorted((repository / model).glob("*/model.onnx")) if model else []
+    if not files:
+        return None
+    with files[-1].open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,370 @@
+"""Screenings: created with their job, claimed by one attempt, finished once.
+
+Every write of a worker is fenced: it holds only while the row still says *running* by that
+attempt and that claim. Whoever was given up meets `StaleAttemptError` and drops its work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.types.json import Jsonb
+
+from gateway.exceptions import ConflictError, NotFoundError, StaleAttemptError
+from gateway.store.database import Connection
+from gateway.store.queue import DEFER_SQL, enqueue, job_parameters
+
+Row = dict[str, Any]
+"""A row of ``screenings``."""
+
+_FENCE = "screening_id = %(id)s AND attempt = %(attempt)s AND worker = %(worker)s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a partner asks for."""
+
+    study_instance_uid: str
+    checks: tuple[str, ...]
+    lane: str = "routine"
+    exam_context: str = "unknown"
+    clinical: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One worker's hold on one attempt at a screening."""
+
+    screening_id: UUID
+    attempt: int
+    worker: str
+    """Unique for each claim, so that two claims of one attempt cannot both write."""
+
+    tenant: str
+    lane: str
+    order: Order
+
+    @property
+    def fence(self) -> dict[str, Any]:
+        """Parameters of the fencing condition."""
+        return {"id": self.screening_id, "attempt": self.attempt, "worker": self.worker}
+
+
+async def create(
+    connection: Connection, tenant: str, order: Order, *, idempotency_key: str | None = None
+) -> tuple[Row, bool]:
+    """Make a screening and its job in the caller's transaction.
+
+    Returns
+    -------
+    row : dict
+        The screening.
+    created : bool
+        False when the idempotency key had already made it.
+
+    Raises
+    ------
+    NotFoundError
+        When the tenant has no such study.
+    ConflictError
+        When the idempotency key was used with another body.
+    """
+    study = await connection.execute(
+        "SELECT 1 FROM studies WHERE tenant = %s AND study_instance_uid = %s FOR NO KEY UPDATE",
+        (tenant, order.study_instance_uid),
+    )  # holds back a concurrent request, so that versions are counted one after another
+    if await study.fetchone() is None:
+        raise NotFoundError("No study of that UID has been received.")
+    if idempotency_key is not None:
+        known = await _by_key(connection, tenant, idempotency_key)
+        if known is not None:
+            _same_body(known, order)
+            return known, False
+    screening_id = uuid4()
+    cursor = await connection.execute(
+        f"""
+        WITH job AS ({DEFER_SQL}), latest AS (
+            SELECT screening_id, version FROM screenings
+            WHERE tenant = %(tenant)s AND study_instance_uid = %(study)s
+            ORDER BY version DESC LIMIT 1)
+        INSERT INTO screenings (screening_id, tenant, study_instance_uid, version, supersedes,
+            checks, lane, exam_context, clinical, job_id, idempotency_key)
+        SELECT %(id)s, %(tenant)s, %(study)s, coalesce((SELECT version FROM latest), 0) + 1,
+            (SELECT screening_id FROM latest), %(checks)s, %(lane)s, %(exam_context)s,
+            %(clinical)s, job.job_id, %(key)s
+        FROM job RETURNING *
+        """,
+        {
+            **job_parameters(str(screening_id), 1, order.lane),
+            "id": screening_id,
+            "tenant": tenant,
+            "study": order.study_instance_uid,
+            "checks": list(order.checks),
+            "exam_context": order.exam_context,
+            "clinical": Jsonb(dict(order.clinical)),
+            "key": idempotency_key,
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    await _event(connection, screening_id, tenant, "accepted", {"lane": order.lane})
+    return row, True
+
+
+async def find(
+    connection: Connection, tenant: str, screening_id: UUID
+) -> tuple[Row, list[Row], str | None]:
+    """Give a tenant's screening, its released check results and its latest stage.
+
+    Raises
+    ------
+    NotFoundError
+        When the tenant has no such screening.
+    """
+    cursor = await connection.execute(
+        "SELECT * FROM screenings WHERE tenant = %s AND screening_id = %s", (tenant, screening_id)
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError("There is no such screening.")
+    stage = await connection.execute(
+        "SELECT data ->> 'stage' AS stage FROM screening_events"
+        " WHERE screening_id = %s AND kind = 'stage' ORDER BY event_id DESC LIMIT 1",
+        (screening_id,),
+    )
+    latest = await stage.fetchone()
+    return row, await results(connection, screening_id), latest["stage"] if latest else None
+
+
+async def results(connection: Connection, screening_id: UUID) -> list[Row]:
+    """List the released check results of a screening."""
+    cursor = await connection.execute(
+        "SELECT check_name, attempt, state, reason, result, released_at FROM check_results"
+        " WHERE screening_id = %s ORDER BY released_at, check_name",
+        (screening_id,),
+    )
+    return await cursor.fetchall()
+
+
+async def claim(
+    connection: Connection, screening_id: UUID, attempt: int, worker: str
+) -> Claim | None:
+    """Take an attempt; None when it is no longer to be had.
+
+    Repeating it with the same worker is harmless, for when an answer was lost.
+    """
+    cursor = await connection.execute(
+        """
+        UPDATE screenings SET state = 'running', worker = %(worker)s, heartbeat_at = now(),
+            started_at = coalesce(started_at, now())
+        WHERE screening_id = %(id)s AND attempt = %(attempt)s
+            AND (state = 'accepted' OR (state = 'running' AND worker = %(worker)s))
+        RETURNING *
+        """,
+        {"id": screening_id, "attempt": attempt, "worker": worker},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    await _event(connection, screening_id, row["tenant"], "running", {"attempt": attempt})
+    return Claim(
+        screening_id=screening_id,
+        attempt=attempt,
+        worker=worker,
+        tenant=row["tenant"],
+        lane=row["lane"],
+        order=Order(
+            study_instance_uid=row["study_instance_uid"],
+            checks=tuple(row["checks"]),
+            lane=row["lane"],
+            exam_context=row["exam_context"] or "unknown",
+            clinical=row["clinical"],
+        ),
+    )
+
+
+async def enter_stage(connection: Connection, held: Claim, stage: str) -> None:
+    """Tell how far the screening has come."""
+    await _hold(connection, held)
+    await _event(connection, held.screening_id, held.tenant, "stage", {"stage": stage})
+
+
+async def save_plan(connection: Connection, held: Claim, plan: Mapping[str, Any]) -> None:
+    """Store what will be done, and what will not and why."""
+    cursor = await connection.execute(
+        f"UPDATE screenings SET plan = %(plan)s WHERE {_FENCE} AND state = 'running'",
+        {**held.fence, "plan": Jsonb(plan)},
+    )
+    if cursor.rowcount == 0:
+        raise StaleAttemptError()
+
+
+async def release(
+    connection: Connection,
+    held: Claim,
+    *,
+    check: str,
+    state: str,
+    reason: str | None,
+    result: Mapping[str, Any],
+) -> Row:
+    """Release one check's result at once.
+
+    The first release of a check stands; a later attempt's is dropped.
+
+    Returns
+    -------
+    dict
+        The row that stands: ``check_name``, ``attempt``, ``state``, ``reason``, ``result``.
+    """
+    await _hold(connection, held)
+    given = {"check": check, "state": state, "reason": reason}
+    cursor = await connection.execute(
+        """
+        INSERT INTO check_results (screening_id, check_name, attempt, state, reason, result)
+        VALUES (%(id)s, %(check)s, %(attempt)s, %(state)s, %(reason)s, %(result)s)
+        ON CONFLICT (screening_id, check_name) DO NOTHING
+        """,
+        {**held.fence, **given, "result": Jsonb(dict(result))},
+    )
+    if cursor.rowcount == 1:
+        await _event(connection, held.screening_id, held.tenant, "released", given)
+    standing = await connection.execute(
+        "SELECT * FROM check_results WHERE screening_id = %(id)s AND check_name = %(check)s",
+        {"id": held.screening_id, "check": check},
+    )
+    row = await standing.fetchone()
+    assert row is not None
+    return row
+
+
+async def finish(connection: Connection, held: Claim, result: Mapping[str, Any]) -> None:
+    """End the screening with its study-level result; repeating it is harmless."""
+    cursor = await connection.execute(
+        f"""
+        UPDATE screenings SET state = 'done', finished_at = now(), result = %(result)s
+        WHERE {_FENCE} AND state = 'running'
+        """,
+        {**held.fence, "result": Jsonb(result)},
+    )
+    if cursor.rowcount == 1:
+        await _event(connection, held.screening_id, held.tenant, "done", {})
+        return
+    again = await connection.execute(
+        f"SELECT 1 FROM screenings WHERE {_FENCE} AND state = 'done'", held.fence
+    )
+    if await again.fetchone() is None:
+        raise StaleAttemptError()
+
+
+async def hand_back(connection: Connection, held: Claim) -> None:
+    """Give an unfinished screening back to the queue; the attempt does not count."""
+    cursor = await connection.execute(
+        f"UPDATE screenings SET state = 'accepted', worker = NULL WHERE {_FENCE}"
+        " AND state = 'running'",
+        held.fence,
+    )
+    if cursor.rowcount == 0:
+        raise StaleAttemptError()
+    await enqueue(connection, str(held.screening_id), held.attempt, held.lane)
+    await _event(connection, held.screening_id, held.tenant, "handed_back", {})
+
+
+async def give_up_attempt(
+    connection: Connection,
+    row: Mapping[str, Any],
+    *,
+    max_attempts: int,
+    code: str,
+    message: str,
+    reason: str,
+) -> bool:
+    """Count a running attempt as lost: try again, or fail the screening visibly.
+
+    Parameters
+    ----------
+    row : mapping
+        ``screening_id``, ``tenant``, ``attempt``, ``worker``, ``lane``, ``checks``.
+    code, message : str
+        What is kept with a screening that failed.
+    reason : str
+        Reason code of every check that has no result then.
+
+    Returns
+    -------
+    bool
+        Whether it will be tried again.
+
+    Raises
+    ------
+    StaleAttemptError
+        When the attempt had already been given up.
+    """
+    fence = {"id": row["screening_id"], "attempt": row["attempt"], "worker": row["worker"]}
+    again = row["attempt"] < max_attempts
+    change = (
+        "state = 'accepted', attempt = attempt + 1, worker = NULL"
+        if again
+        else "state = 'failed', finished_at = now()"
+    )
+    cursor = await connection.execute(
+        f"UPDATE screenings SET {change}, error_code = %(code)s, error_message = %(message)s"
+        f" WHERE {_FENCE} AND state = 'running'",
+        {**fence, "code": code, "message": message},
+    )
+    if cursor.rowcount == 0:
+        raise StaleAttemptError()
+    screening_id, tenant = row["screening_id"], row["tenant"]
+    data = {"attempt": row["attempt"], "code": code}
+    if again:
+        await enqueue(connection, str(screening_id), row["attempt"] + 1, row["lane"])
+        await _event(connection, screening_id, tenant, "retried", data)
+        return True
+    async with connection.cursor() as many:
+        await many.executemany(
+            "INSERT INTO check_results (screening_id, check_name, attempt, state, reason)"
+            " VALUES (%s, %s, %s, 'failed', %s) ON CONFLICT DO NOTHING",
+            [(screening_id, check, row["attempt"], reason) for check in row["checks"]],
+        )
+    await _event(connection, screening_id, tenant, "failed", data)
+    return False
+
+
+async def _hold(connection: Connection, held: Claim) -> None:
+    """Check the fence and keep it closed until the transaction ends."""
+    cursor = await connection.execute(
+        f"SELECT 1 FROM screenings WHERE {_FENCE} AND state = 'running' FOR SHARE", held.fence
+    )
+    if await cursor.fetchone() is None:
+        raise StaleAttemptError()
+
+
+async def _event(
+    connection: Connection, screening_id: UUID, tenant: str, kind: str, data: Mapping[str, Any]
+) -> None:
+    await connection.execute(
+        "INSERT INTO screening_events (screening_id, tenant, kind, data) VALUES (%s, %s, %s, %s)",
+        (screening_id, tenant, kind, Jsonb(data)),
+    )
+
+
+async def _by_key(connection: Connection, tenant: str, key: str) -> Row | None:
+    cursor = await connection.execute(
+        "SELECT * FROM screenings WHERE tenant = %s AND idempotency_key = %s", (tenant, key)
+    )
+    return await cursor.fetchone()
+
+
+def _same_body(row: Row, order: Order) -> None:
+    same = (
+        row["study_instance_uid"] == order.study_instance_uid
+        and sorted(row["checks"]) == sorted(order.checks)
+        and row["lane"] == order.lane
+        and (row["exam_context"] or "unknown") == order.exam_context
+        and row["clinical"] == dict(order.clinical)
+    )
+    if not same:
+        raise ConflictError("The idempotency key was used before, with another body.")
