@@ -1,0 +1,90 @@
+"""The shared volume in the real /dev/shm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.contract import REGION_PREFIX
+from gateway.exceptions import StorageFullError
+from gateway.runtime.janitor import leftovers
+from gateway.triton.shared_memory import SHM, SharedVolume, sweep
+from preprocess.region import open_slab
+
+
+def test_a_region_is_private_and_goes_when_closed(tmp_path: Path) -> None:
+    """It carries our prefix, is readable by its owner only, starts as zeros and is unlinked."""
+    with SharedVolume.create((4, 5, 6), home=tmp_path) as volume:
+        assert volume.name.startswith(REGION_PREFIX)
+        assert (SHM / volume.name).stat().st_mode & 0o777 == 0o600
+        assert (SHM / volume.name).stat().st_size == 2 * 4 * 5 * 6
+        assert not volume.array.any()
+        assert leftovers(tmp_path) == [volume.name]
+    assert leftovers(tmp_path) == []
+
+
+def test_preprocess_maps_the_slab_that_source_names(tmp_path: Path) -> None:
+    """Both sides agree on names, offsets in bytes and the order of axes."""
+    with SharedVolume.create((4, 5, 6), home=tmp_path) as volume:
+        volume.array[:] = np.arange(120).reshape(4, 5, 6)
+        slab = open_slab(volume.source(1, 3).to_json())
+        np.testing.assert_array_equal(slab, volume.array[1:3])
+        volume.array[1, 0, 0] = -7
+        assert slab[0, 0, 0] == -7
+
+
+def test_an_open_view_outlives_the_name(tmp_path: Path) -> None:
+    """Closing takes the name away, not memory that somebody still reads."""
+    volume = SharedVolume.create((2, 2, 2), home=tmp_path)
+    view = volume.array
+    view[:] = 5
+    volume.close()
+    volume.close()
+    assert view.sum() == 40
+
+
+@pytest.mark.parametrize(("first", "last"), [(-1, 2), (2, 2), (0, 5)])
+def test_a_slab_outside_the_volume_is_refused(tmp_path: Path, first: int, last: int) -> None:
+    """Such a slab would be read from beyond the region."""
+    with SharedVolume.create((4, 5, 6), home=tmp_path) as volume:
+        with pytest.raises(ValueError, match="is not within 4 slices"):
+            volume.source(first, last)
+
+
+def test_a_full_dev_shm_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    """Memory is reserved at once, so writing later never meets SIGBUS; nothing stays behind."""
+    status = os.statvfs(SHM)
+    slices = status.f_blocks * status.f_frsize // (2 * 1024 * 1024) + 1
+    with pytest.raises(StorageFullError):
+        SharedVolume.create((slices, 1024, 1024), home=tmp_path)
+    assert leftovers(tmp_path) == []
+
+
+OWNER = """
+import os, sys
+from pathlib import Path
+from gateway.triton.shared_memory import SharedVolume
+print(SharedVolume.create((1, 1, 1), home=Path(sys.argv[1])).name, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_sweep_unlinks_what_lost_its_owner_and_nothing_else(tmp_path: Path) -> None:
+    """Living owners and other homes keep their regions."""
+    home, other = tmp_path / "a", tmp_path / "b"
+    orphans = [
+        subprocess.run(
+            [sys.executable, "-c", OWNER, str(place)], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        for place in (home, other)
+    ]
+    with SharedVolume.create((1, 1, 1), home=home) as living:
+        assert sweep(home) == 1
+        assert leftovers(home) == [living.name]
+    assert leftovers(other) == [orphans[1]]
+    assert sweep(other) == 1

@@ -1,0 +1,182 @@
+"""The engine of our ONNX backend, on a 3D U-Net exported from torch."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from gateway.runtime.backends.onnxruntime import engine
+
+SAME_ANSWERS = 0.999
+"""Share of equal argmax values between two f32 runtimes; ties fall either way."""
+
+
+class Block(nn.Sequential):
+    """Two convolutions with instance normalisation."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (inputs, outputs):
+            layers += [
+                nn.Conv3d(channels, outputs, 3, padding=1),
+                nn.InstanceNorm3d(outputs, affine=True),
+                nn.LeakyReLU(0.01),
+            ]
+        super().__init__(*layers)
+
+
+class TinyUnet(nn.Module):
+    """Two levels; gives logits and their argmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse, self.last = Block(2, 8), Block(8, 16), Block(16, 8)
+        self.down, self.up = nn.MaxPool3d(2), nn.ConvTranspose3d(16, 8, 2, 2)
+        self.head = nn.Conv3d(8, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        skip = self.fine(x)
+        up = self.up(self.coarse(self.down(skip)))
+        logits = self.head(self.last(torch.cat([up, skip], 1)))
+        return logits, logits.argmax(1).to(torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def unet() -> TinyUnet:
+    torch.manual_seed(0)
+    return TinyUnet().eval()
+
+
+@pytest.fixture(scope="module")
+def model(unet: TinyUnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    dynamic = {0: "n", 2: "d", 3: "h", 4: "w"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls its own older exporter deprecated
+        torch.onnx.export(
+            unet,
+            (torch.zeros(1, 2, 32, 32, 32),),
+            str(path),
+            input_names=["volume"],
+            output_names=["logits", "labels"],
+            dynamic_axes={
+                "volume": dynamic,
+                "logits": dynamic,
+                "labels": {0: "n", 1: "d", 2: "h", 3: "w"},
+            },
+            opset_version=17,
+            dynamo=False,
+        )
+    return path
+
+
+def volume(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(7).random((1, 2, *shape), dtype=np.float32)
+
+
+def test_openvino_runs_many_shapes_as_torch_does(model: Path, unet: TinyUnet) -> None:
+    """One compilation with dynamic axes serves every study."""
+    loaded = engine.load(model, openvino=True, precision="f32", threads=2)
+    assert loaded.description.startswith("OpenVINO f32")
+    for shape in ((32, 32, 32), (32, 48, 64), (32, 32, 32)):
+        x = volume(*shape)
+        outputs = loaded.run({"volume": x})
+        with torch.no_grad():
+            logits, labels = (one.numpy() for one in unet(torch.from_numpy(x)))
+        scale = float(np.abs(logits).max())
+        np.testing.assert_allclose(outputs["logits"], logits, atol=1e-3 * scale)
+        assert outputs["labels"].dtype == np.uint8
+        assert np.mean(outputs["labels"] == labels) > SAME_ANSWERS
+
+
+def test_the_configuration_decides_for_openvino(model: Path) -> None:
+    """Without the accelerator in config.pbtxt ONNX Runtime runs the file, with equal answers."""
+    plain = engine.load(model, openvino=False)
+    assert plain.description.startswith("ONNX Runtime f32")
+    x = {"volume": volume(32, 32, 32)}
+    accelerated = engine.load(model, openvino=True, precision="f32")
+    agreement = np.mean(plain.run(x)["labels"] == accelerated.run(x)["labels"])
+    assert agreement > SAME_ANSWERS
+
+
+def test_onnxruntime_takes_over_what_openvino_cannot_load(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that OpenVINO refuses is still served, and the log says why."""
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    loaded = engine.load(model, openvino=True)
+    assert loaded.description.startswith("ONNX Runtime f32 (OpenVINO failed: ")
+    assert loaded.run({"volume": volume(32, 32, 32)})["labels"].shape == (1, 32, 32, 32)
+
+
+def test_auto_is_f32_without_amx(model: Path) -> None:
+    """bf16 without hardware for it would be slower and less exact."""
+    assert engine.load(model, openvino=True, amx=False).description == "OpenVINO f32 (no AMX)"
+
+
+def test_auto_with_amx_is_what_parity_says(model: Path) -> None:
+    """The choice and the measurement are in the description."""
+    description = engine.load(model, openvino=True, amx=True).description
+    assert description.startswith(
+        ("OpenVINO bf16 (parity holds: logits", "OpenVINO f32 (bf16 parity fails: logits")
+    )
+    assert "labels agreement" in description
+
+
+def test_another_precision_is_refused(model: Path) -> None:
+    """A misspelt setting does not silently become a default."""
+    with pytest.raises(ValueError, match="auto, f32 or bf16"):
+        engine.load(model, openvino=True, precision="fp16")
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "holds"),
+    [
+        ("labels", 0.004, True),
+        ("labels", 0.006, False),
+        ("logits", 0.02, True),
+        ("logits", 0.04, False),
+    ],
+)
+def test_parity_has_a_threshold_a_kind_of_output(name: str, changed: float, holds: bool) -> None:
+    """Argmax may differ in one voxel of 200, real values by 3 % of their norm."""
+    reference = {"labels": np.zeros(1000, np.uint8), "logits": np.full(1000, 2.0, np.float32)}
+    candidate = {key: array.copy() for key, array in reference.items()}
+    if name == "labels":
+        candidate["labels"][: int(1000 * changed)] = 1
+    else:
+        candidate["logits"] *= 1 + changed
+    assert engine.parity(reference, candidate)[0] is holds
+
+
+def test_parity_of_other_shapes_or_nonsense_fails() -> None:
+    """What cannot be compared is not equal."""
+    reference = {"logits": np.ones(4, np.float32)}
+    assert not engine.parity(reference, {"logits": np.ones(3, np.float32)})[0]
+    assert not engine.parity(reference, {"logits": np.full(4, np.nan, np.float32)})[0]
+
+
+def test_tensors_are_described_as_the_file_has_them(model: Path) -> None:
+    """Dynamic axes are None; auto-completion makes them −1."""
+    inputs, outputs = engine.describe(model)
+    assert inputs == [engine.TensorInfo("volume", np.dtype("float32"), (None, 2, None, None, None))]
+    assert [(one.name, one.dtype.name) for one in outputs] == [
+        ("logits", "float32"),
+        ("labels", "uint8"),
+    ]
+
+
+def test_probe_inputs_are_smooth_and_always_the_same() -> None:
+    """Parity is judged on the same input at every start."""
+    tensor = engine.TensorInfo("volume", np.dtype("float32"), (None, 2, None, 32, None))
+    first, second = (engine.probe_inputs([tensor])["volume"] for _ in range(2))
+    assert first.shape == (1, 2, 64, 32, 64)
+    np.testing.assert_array_equal(first, second)
+    assert np.mean(np.diff(first, axis=2) == 0) > 0.8
+    assert 0 <= first.min() < first.max() <= 1
