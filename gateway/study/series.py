@@ -43,11 +43,12 @@ CT_SOP_CLASSES = frozenset(
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 """Secondary Capture Image Storage; its multi-frame kinds are .7.1 to .7.4."""
 
-NOT_ACQUIRED = frozenset(
-    "MPR MIP MINIP MINMIP CPR VRT VR SSD 3D REFORMATTED PROJECTION_IMAGE REF_SURVIEW SCREEN_SAVE "
-    "SCREENSAVE DOSE DOSE_INFO PATIENT_INFO RESULTS CSA_REPORT CSA_RESULT PERFUSION IODINE "
-    "IODINE_MAP VNC EFF_Z RHO_Z Z_EFF".split()
-)
+_REFORMATS = ("MPR", "MIP", "MINIP", "MINMIP", "CPR", "VRT", "VR", "SSD", "3D", "REFORMATTED")
+_SCREENS = ("REF_SURVIEW", "SCREEN_SAVE", "SCREENSAVE", "CSA_REPORT", "CSA_RESULT")
+_SHEETS = ("DOSE", "DOSE_INFO", "PATIENT_INFO", "RESULTS")
+_MAPS = ("PERFUSION", "IODINE", "IODINE_MAP", "VNC", "EFF_Z", "RHO_Z", "Z_EFF")
+
+NOT_ACQUIRED = frozenset((*_REFORMATS, *_SCREENS, *_SHEETS, *_MAPS))
 """(0008,0008) *Image Type* values of what is no acquired HU slice. DERIVED alone is not among them:
 Canon writes DERIVED\\SECONDARY\\AXIAL for plain axial slices. Spaces are read as underscores."""
 
@@ -153,11 +154,7 @@ def group_series(instances: Iterable[Instance]) -> list[Series]:
     for uid in sorted(by_uid):
         members = sorted(by_uid[uid], key=_instance_order)
         groups, notes = _without_strays(members)
-        volumes = [
-            (group, frames)
-            for group in groups
-            for frames in _volumes([f for i in group for f in i.frames], group)
-        ]
+        volumes = [(group, frames) for group in groups for frames in _volumes(group)]
         if len(volumes) > 1:
             notes = (*notes, f"The series holds {len(volumes)} volumes.")
         for part, (group, frames) in enumerate(volumes, start=1):
@@ -190,9 +187,11 @@ def _is_localizer(instance: Instance) -> bool:
     return "LOCALIZER" in (v.upper() for v in values(instance.attributes, "ImageType"))
 
 
-def _volumes(frames: list[Frame], group: Sequence[Instance]) -> list[list[Frame]]:
-    """Split frames into volumes; every part has at least MINIMUM_SLICES or nothing is split."""
-    parts = [frames]
+def _volumes(group: Sequence[Instance]) -> list[list[Frame]]:
+    """Split CT frames into volumes; every part has at least MINIMUM_SLICES or nothing is split."""
+    parts = [[frame for instance in group for frame in instance.frames]]
+    if any(instance.sop_class_uid not in CT_SOP_CLASSES for instance in group):
+        return parts
     orientations: list[np.ndarray[Any, Any]] = []
 
     def orientation(frame: Frame) -> Hashable:

@@ -1,0 +1,212 @@
+"""Stored frames straight into the (S, R, C) volume, slices in parallel, memory bounded.
+
+Each thread owns one frame's buffer. A frame is read (or decoded) into it, turned to HU while it is
+in the cache, and written once to its place in the volume. Where the volume is a region of
+/dev/shm, one thread at a time writes by pwrite(2): a fresh page then costs one copy and no page
+fault, and the others, which would wait for the file's lock, write through the mapping.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.exceptions import PixelDataError, SeriesError
+from gateway.instance import Frame
+from gateway.store.objects import ObjectReader
+from gateway.study import stored
+from gateway.study.decoders import stored_values
+from gateway.study.geometry import SeriesGeometry
+from gateway.study.hounsfield import to_hu
+from gateway.study.inflate import Inflated
+from gateway.study.series import Series
+from gateway.study.tilt import shift_plane
+from gateway.study.volume import VolumeArray
+
+SHM = Path("/dev/shm")
+
+_ALREADY_NATIVE = frozenset({stored.IMPLICIT_LITTLE, stored.EXPLICIT_LITTLE})
+
+
+def decode_series(
+    series: Series,
+    geometry: SeriesGeometry,
+    reader: ObjectReader,
+    out: VolumeArray,
+    *,
+    threads: int = 0,
+    region: str = "",
+) -> None:
+    """Decode a series into a canonical volume.
+
+    Parameters
+    ----------
+    series : Series
+        Whose instances the geometry's frames are.
+    geometry : SeriesGeometry
+        Of that series.
+    reader : ObjectReader
+        Opens the objects that hold the pixels.
+    out : (S, R, C) ndarray of int16
+        C order, of `geometry.shape`; every voxel is written. HU in [−1024, 3071].
+    threads : int
+        0 means all cores. Memory beyond `out` is some 2 MB a thread.
+    region : str
+        Name of the /dev/shm region that `out` maps from its first byte, which makes writing to
+        fresh memory quicker; empty where there is none.
+
+    Raises
+    ------
+    PixelDataError
+        The first slice that does not decode, named by its place in the stack.
+    LossyCompressionError
+        A codestream that turns out lossy.
+    ValueError
+        When `out` does not fit the geometry.
+    """
+    if out.shape != geometry.shape or out.dtype != np.int16 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be C-ordered int16 of shape {geometry.shape}")
+    with ExitStack() as stack:
+        descriptor = -1
+        if region:
+            descriptor = os.open(SHM / region, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+        job = _Job(series, geometry, reader, out, descriptor)
+        workers = min(threads or os.cpu_count() or 1, len(geometry.frames))
+        if workers == 1:
+            job.run()
+            return
+        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="decode"))
+        for future in [pool.submit(job.run) for _ in range(workers)]:
+            future.result()
+
+
+class _Job:
+    """One series being decoded; `run` is called once by every thread."""
+
+    def __init__(
+        self,
+        series: Series,
+        geometry: SeriesGeometry,
+        reader: ObjectReader,
+        out: VolumeArray,
+        descriptor: int,
+    ) -> None:
+        self.geometry = geometry
+        self.reader = reader
+        self.out = out
+        self.planes = in_stack_order(out, geometry)
+        self.inflated = Inflated(reader, series.instances)
+        self.descriptor = descriptor
+        self.write_lock = threading.Lock()
+        self.next = count()
+        self.failed = threading.Event()
+
+    def run(self) -> None:
+        """Take the next plane until none is left or one has failed."""
+        frames = self.geometry.frames
+        buffer = np.empty((frames[0].rows, frames[0].columns), np.uint16)
+        with _Files(self.reader) as files:
+            while (index := next(self.next)) < len(frames) and not self.failed.is_set():
+                try:
+                    self._plane(index, frames[index], files, buffer)
+                except SeriesError as error:
+                    self.failed.set()
+                    raise type(error)(f"{self._place(index)} cannot be decoded: {error}") from None
+                except BaseException:
+                    self.failed.set()
+                    raise
+
+    def _plane(
+        self, index: int, frame: Frame, files: _Files, buffer: npt.NDArray[np.uint16]
+    ) -> None:
+        if frame.pixel_offset < 0:
+            values = stored_values(self.inflated.frame(frame), frame)
+        elif frame.transfer_syntax_uid in _ALREADY_NATIVE and frame.bits_allocated == 16:
+            files.read_into(buffer, frame.object_key, frame.pixel_offset)
+            values = buffer
+        else:
+            values = stored_values(files.read(frame), frame)
+        hu = to_hu(values, frame)
+        if self.geometry.shifts:
+            hu = shift_plane(hu, self.geometry.shifts[index], self.planes.shape[1:])
+        self._write(self.planes[index], hu)
+
+    def _write(self, target: VolumeArray, hu: npt.NDArray[np.int16]) -> None:
+        contiguous = target.flags.c_contiguous and hu.flags.c_contiguous
+        if self.descriptor < 0 or not contiguous or not self.write_lock.acquire(blocking=False):
+            target[...] = hu
+            return
+        try:
+            offset = target.ctypes.data - self.out.ctypes.data
+            data = memoryview(hu.data).cast("B")
+            while data:
+                written = os.pwrite(self.descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        finally:
+            self.write_lock.release()
+
+    def _place(self, index: int) -> str:
+        frame = self.geometry.frames[index]
+        x, y, z = frame.image_position_patient or (0.0, 0.0, 0.0)
+        return (
+            f"Slice {index + 1} of {len(self.geometry.frames)}, at ({x:.1f}, {y:.1f}, {z:.1f}) mm,"
+        )
+
+
+class _Files:
+    """The object that a thread is reading: opened once while its frames follow each other."""
+
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
+        self._key: str | None = None
+        self._descriptor = -1
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self, key: str) -> int:
+        if key != self._key:
+            self.__exit__()
+            self._descriptor = self._reader.open(key)
+            self._key = key
+        return self._descriptor
+
+    def read_into(self, buffer: npt.NDArray[Any], key: str, offset: int) -> None:
+        """Fill a contiguous buffer."""
+        descriptor, view = self._open(key), memoryview(buffer.data).cast("B")
+        while view:
+            got = os.preadv(descriptor, [view], offset)
+            if got == 0:
+                raise PixelDataError("The stored object ends before the frame does.")
+            view, offset = view[got:], offset + got
+
+    def read(self, frame: Frame) -> bytes:
+        """Read a frame's bytes, its fragments joined."""
+        ranges = frame.fragments or ((frame.pixel_offset, frame.pixel_length),)
+        data = bytearray(sum(length for _, length in ranges))
+        at = 0
+        for offset, length in ranges:
+            part = np.frombuffer(data, np.uint8, length, at)
+            self.read_into(part, frame.object_key, offset)
+            at += length
+        return bytes(data)
+
+
+def in_stack_order(volume: npt.NDArray[Any], geometry: SeriesGeometry) -> npt.NDArray[Any]:
+    """View a canonical volume as its stack of (plane, row, column) as stored."""
+    turned = volume[tuple(slice(None, None, -1 if flip else 1) for flip in geometry.flips)]
+    return turned.transpose(tuple(int(a) for a in np.argsort(geometry.permutation)))

@@ -1,0 +1,100 @@
+"""Writes a volume as NIfTI-1, the form that research tools read."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.study.volume import VolumeArray, spacing_of
+
+_HEADER = struct.Struct("<i10s18sihcB8h3f4h8f3fhcB4f2i80s24s2h3f3f4f4f4f16s4s")
+"""nifti1.h, 348 bytes, little endian."""
+
+_INT16 = 4
+_MILLIMETRES = 2
+_SCANNER = 1
+"""NIFTI_XFORM_SCANNER_ANAT: coordinates of the scanner, as DICOM's are."""
+
+_ORTHOGONAL = 1e-4
+"""Cosine below which axes are written as a rotation too; a residual tilt has only the matrix."""
+
+GZIP_LEVEL = 1
+"""CT noise hardly compresses: level 9 takes many times longer for a few per cent."""
+
+
+def save_nifti(path: Path, volume: VolumeArray, affine: npt.NDArray[np.float64]) -> None:
+    """Write a volume as ``.nii`` or ``.nii.gz``.
+
+    Parameters
+    ----------
+    path : Path
+        The suffix says whether it is compressed.
+    volume : (S, R, C) ndarray of int16
+        HU.
+    affine : (4, 4) ndarray of float64
+        (slice, row, column, 1) → LPS mm. The file says the same in RAS, with axes
+        (column, row, slice), whose first runs fastest in memory as here.
+
+    Raises
+    ------
+    ValueError
+        For an array of another type or more than 32,767 voxels along an axis.
+    """
+    if volume.ndim != 3 or volume.dtype != np.int16 or max(volume.shape) > 32767:
+        raise ValueError("volume must be (S, R, C) int16 with at most 32767 voxels an axis")
+    header = _header(volume.shape, np.asarray(affine, dtype=np.float64))
+    pixels = memoryview(np.ascontiguousarray(volume, dtype="<i2").data)
+    opener: Any = gzip.open(path, "wb", GZIP_LEVEL) if path.suffix == ".gz" else path.open("wb")
+    with opener as file:
+        file.write(header)
+        file.write(pixels)
+
+
+def _header(shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> bytes:
+    slices, rows, columns = shape
+    ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine[:, [2, 1, 0, 3]]
+    between_slices, between_rows, between_columns = spacing_of(affine)
+    rotation = _quaternion(ras)
+    handed, b, c, d = rotation or (1.0, 0.0, 0.0, 0.0)
+    return _HEADER.pack(
+        *(348, b"", b"", 0, 0, b"r", 0),
+        *(3, columns, rows, slices, 1, 1, 1, 1),
+        *(0.0, 0.0, 0.0, 0, _INT16, 16, 0),
+        *(handed, between_columns, between_rows, between_slices, 0.0, 0.0, 0.0, 0.0),
+        *(352.0, 1.0, 0.0, 0, b"\0", _MILLIMETRES),
+        *(0.0, 0.0, 0.0, 0.0, 0, 0),
+        *(b"HU", b""),
+        *(_SCANNER if rotation else 0, _SCANNER),
+        *(b, c, d, *ras[:3, 3]),
+        *ras[0],
+        *ras[1],
+        *ras[2],
+        *(b"", b"n+1\0"),
+    ) + bytes(4)
+
+
+def _quaternion(ras: npt.NDArray[np.float64]) -> tuple[float, float, float, float] | None:
+    """Give (handedness, b, c, d) of the axes' rotation; None where they are not orthogonal."""
+    axes = ras[:3, :3] / np.linalg.norm(ras[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHOGONAL:
+        return None
+    handed = 1.0 if np.linalg.det(axes) > 0 else -1.0
+    axes[:, 2] *= handed
+    # The rotation's axis is the eigenvector of K with the largest eigenvalue (Bar-Itzhack 2000).
+    m = axes
+    k = np.array(
+        [
+            [m[0, 0] - m[1, 1] - m[2, 2], 0, 0, 0],
+            [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0, 0],
+            [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], 0],
+            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m.trace()],
+        ]
+    )
+    vector = np.linalg.eigh(k / 3, "L")[1][:, -1]
+    b, c, d, a = (-vector if vector[3] < 0 else vector).tolist()
+    return handed, b, c, d
