@@ -60,3 +60,13 @@ bench: setup-dev
 
 clean:
 	rm -rf .venv demo test-artefacts .mypy_cache .ruff_cache .pytest_cache
+
+# The environment of the whole-study benchmark's peer, apart from ours (NumPy 2, torch).
+.PHONY: peer
+peer: .peer/.setup
+
+.peer/.setup: loadtests/peers/requirements.txt
+	$(PYTHON) -m venv .peer
+	.peer/bin/python -m pip --disable-pip-version-check install --quiet torch==2.13.0
+	.peer/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	@touch $@

@@ -144,9 +144,14 @@ def _stage_index(stage: str) -> int:
 
 @contextlib.asynccontextmanager
 async def _gateway(url: str | None, settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """Give address and key of the gateway to use, one of our own when none is named."""
-    from gateway.runtime.stack import embedded, stored_key
+    """Give address and key of the gateway to use.
 
+    Without an address that is the server that runs on this home, or else one of our own.
+    """
+    from gateway.runtime.stack import embedded, running_url, stored_key
+
+    if not url and (running := await running_url(settings)):
+        url = running
     if url:
         yield url, settings.api.key or stored_key(settings)
         return

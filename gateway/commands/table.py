@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -21,7 +22,7 @@ def findings_table(result: dict[str, Any]) -> RenderableType:
     """Lay out one study's result: a line a check, most urgent first as the server sorted them."""
     study = result["study"]
     table = Table(title=f"Study {study['study_instance_uid']}", title_justify="left", expand=False)
-    for heading in ("check", "state", "score", "urgency", "measures", "next step"):
+    for heading in ("check", "state", "grade", "urgency", "measures", "next step"):
         table.add_column(heading, overflow="fold")
     for check in result["checks"]:
         state = check["state"]
@@ -29,29 +30,30 @@ def findings_table(result: dict[str, Any]) -> RenderableType:
         table.add_row(
             check["check"],
             Text(shown, style=STYLES.get(state, "")),
-            _number(check.get("score")),
+            check.get("grade") or "",
             check.get("urgency") or "",
-            _measures(check.get("measures") or {}),
+            _measures(check.get("measures") or {}, check.get("units") or {}),
             (check.get("text") or {}).get("en", ""),
         )
     lines: list[RenderableType] = [table]
-    if result["state"] == "failed":
-        lines.append(Text(f"The screening failed: {result.get('error', '')}", style="bold red"))
-    lines.append(Text(result.get("disclaimer", ""), style="italic"))
+    if error := result.get("error"):
+        lines.append(
+            Text(f"The screening failed: {error['message']} [{error['code']}]", style="bold red")
+        )
+    lines.append(Text(result["disclaimer"], style="italic"))
     return Group(*lines)
 
 
-def _number(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, (int, float)) else ""
+UNITS = {"[hnsf'U]": " HU", "{ratio}": "", "1": "", "%": " %"}
+"""UCUM → what people write."""
 
 
-def _measures(measures: dict[str, Any]) -> str:
+def _measures(measures: Mapping[str, Any], units: Mapping[str, str]) -> str:
     shown = []
     for name, value in measures.items():
-        if isinstance(value, bool) or value is None:
+        if value is None:
             continue
-        if isinstance(value, float):
-            shown.append(f"{name} {value:.1f}")
-        elif isinstance(value, (int, str)):
-            shown.append(f"{name} {value}")
-    return ", ".join(shown)
+        unit = units.get(name, "")
+        words = name.removesuffix("_hu").removesuffix("_percent").replace("_", " ")
+        shown.append(f"{words} {value:.4g}{UNITS.get(unit, ' ' + unit if unit else '')}")
+    return "\n".join(shown)

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.exceptions import OneScanError, RuntimeFailure
 from gateway.runtime import janitor
@@ -119,6 +120,15 @@ def stored_key(settings: Settings) -> str:
     """Give the API key of the embedded server on this home; empty when there is none."""
     path = settings.home / "key"
     return path.read_text().strip() if path.is_file() else ""
+
+
+async def running_url(settings: Settings) -> str:
+    """Give the address of the server that runs on this home; empty when none answers."""
+    path = settings.home / "run" / "url"
+    address = urlsplit(path.read_text().strip() if path.is_file() else "")
+    if address.hostname and address.port and await _answers(address.hostname, address.port):
+        return address.geturl()
+    return ""
 
 
 async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Server:
