@@ -125,9 +125,8 @@ async def add_instances(
                 known[study, old.sop_instance_uid] = Known(old)
             if known:
                 await add_syntaxes(connection, tenant, days[study], study, known)
-        outcomes, revisions = await asyncio.to_thread(_judge, instances, known, same_pixels)
-        stored = [o.instance for o in outcomes if o.status == Status.STORED]
-        await _copy(connection, tenant, days, stored)
+        outcomes, new, revisions = await asyncio.to_thread(_judge, instances, known, same_pixels)
+        await _copy(connection, tenant, days, new)
         await add_revisions(connection, tenant, days, revisions)
         await _describe_studies(connection, tenant, outcomes)
     return outcomes
@@ -149,15 +148,20 @@ async def study_instances(
 
 def _judge(
     instances: Sequence[Instance], known: dict[Key, Known], same_pixels: SamePixels
-) -> tuple[list[Outcome], list[Revision]]:
+) -> tuple[list[Outcome], list[Instance], list[Revision]]:
     """Tell new instances from copies of known ones; `known` grows by the new ones."""
     outcomes: list[Outcome] = []
+    new: list[Instance] = []
     revisions: list[Revision] = []
     for instance in instances:
         key = (instance.study_instance_uid, instance.sop_instance_uid)
         earlier = known.get(key)
         if earlier is None:
             known[key] = Known(instance)
+            new.append(instance)
+            outcomes.append(Outcome(instance, Status.STORED))
+            continue
+        if earlier.is_at(instance):  # this very request, repeated after a lost commit's answer
             outcomes.append(Outcome(instance, Status.STORED))
             continue
         try:
@@ -170,7 +174,7 @@ def _judge(
         else:
             outcomes.append(Outcome(instance, Status.REVISED))
             revisions.append(revision)
-    return outcomes, revisions
+    return outcomes, new, revisions
 
 
 async def _lock_studies(connection: Connection, tenant: str, studies: set[str]) -> dict[str, date]:

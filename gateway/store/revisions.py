@@ -53,6 +53,13 @@ class Known:
         self.syntaxes = {instance.transfer_syntax_uid}
         """Transfer syntaxes in which it was sent."""
 
+    def is_at(self, instance: Instance) -> bool:
+        """Tell whether this is not a copy but the same bytes at the same place."""
+        return (self.instance.object_key, self.instance.object_offset) == (
+            instance.object_key,
+            instance.object_offset,
+        )
+
     def revise(self, copy: Instance, same_pixels: SamePixels) -> Revision | None:
         """Give what a copy changes, or None.
 

@@ -1,0 +1,207 @@
+"""Store a multipart stream: durable first, then indexed, only then acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from gateway.exceptions import (
+    InstanceError,
+    InstanceTooLargeError,
+    InvalidMultipartError,
+    PayloadTooLargeError,
+    StoreUnavailableError,
+    UnsupportedPartError,
+)
+from gateway.instance import Instance
+from gateway.intake.multipart import MultipartParser, PartBegin, PartData, PartEnd
+from gateway.intake.receiver import Bytes, Drop, Keep, Received, Receiver, Step
+from gateway.store.index import Outcome, Status
+from gateway.store.objects import ObjectStore
+
+PART_TYPE = "application/dicom"
+"""The only media type of a part that is stored."""
+
+PLAIN_ENCODINGS = ("", "binary", "8bit", "7bit")
+"""Content-Transfer-Encodings that leave the bytes as they are."""
+
+BATCH_BYTES = 4 * 1024**2
+"""Handed to the writing thread at once; two such batches are in memory."""
+
+STEP_BYTES = 1024
+"""What a part without bytes counts in a batch."""
+
+MAX_PARTS = 50_000
+"""Parts of one request; a PET-CT study has some 5,000."""
+
+Index = Callable[[list[Instance]], Awaitable[list[Outcome]]]
+"""Indexes instances, in a transaction that is committed when it returns."""
+
+
+async def store(
+    chunks: AsyncIterable[bytes],
+    *,
+    boundary: bytes,
+    objects: ObjectStore,
+    index: Index,
+    max_instance_bytes: int,
+    study_instance_uid: str = "",
+    expected_bytes: int = 0,
+) -> list[Received]:
+    """Store every part of a multipart body that is an instance.
+
+    In this order: all bytes written, fsync, rename, fsync of the folder, commit of the index.
+    A part that is refused leaves no bytes and does not harm its neighbours; a body that breaks
+    off leaves nothing at all.
+
+    Parameters
+    ----------
+    chunks : async iterable of bytes
+        The body as it comes.
+    index : callable
+        Indexes the instances; what it refuses is told with the part.
+    max_instance_bytes : int
+        Largest part; a larger one is refused alone.
+    study_instance_uid : str
+        When given, instances of another study are refused.
+    expected_bytes : int
+        Announced length of the body, 0 when unknown.
+
+    Returns
+    -------
+    list of Received
+        One a part, in order.
+
+    Raises
+    ------
+    InvalidMultipartError
+        When the body breaks the form or ends early.
+    StorageFullError
+        When there is no room.
+    """
+    receiver = Receiver(
+        objects, study_instance_uid=study_instance_uid, expected_bytes=expected_bytes
+    )
+    try:
+        await _write(chunks, MultipartParser(boundary), receiver, max_instance_bytes)
+        await _in_thread(receiver.commit)
+    except BaseException:
+        await _in_thread(receiver.abort)
+        raise
+    received = receiver.received
+    if not received:
+        raise InvalidMultipartError("The body has no part.")
+    instances = [item.instance for item in received if item.instance is not None]
+    if not instances:
+        return received
+    try:
+        outcomes = await index(instances)
+    except StoreUnavailableError:
+        raise  # it may have been committed; the orphan sweep looks the segments up later
+    except Exception:
+        await _in_thread(receiver.abort)
+        raise
+    used = {o.instance.object_key for o in outcomes if o.status == Status.STORED}
+    for key in receiver.keys:
+        if key not in used:  # nothing but copies of what is there
+            await _in_thread(objects.delete, key)
+    told = iter(outcomes)
+    return [item if item.instance is None else _judged(item, next(told)) for item in received]
+
+
+def _judged(item: Received, outcome: Outcome) -> Received:
+    return item if outcome.error is None else replace(item, error=outcome.error)
+
+
+async def _write(
+    chunks: AsyncIterable[bytes],
+    parser: MultipartParser,
+    receiver: Receiver,
+    max_instance_bytes: int,
+) -> None:
+    """Parse on the event loop while a thread writes and reads headers, one batch behind."""
+    batch = _Batch(max_instance_bytes)
+    writing: asyncio.Task[None] | None = None
+    try:
+        async for chunk in chunks:
+            for event in parser.feed(chunk):
+                batch.add(event)
+            if batch.bytes >= BATCH_BYTES:
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(_in_thread(receiver.perform, batch.take()))
+        parser.close()
+    finally:
+        if writing is not None:
+            await writing
+    await _in_thread(receiver.perform, batch.take())
+
+
+async def _in_thread(function: Callable[..., None], *arguments: Any) -> None:
+    """Run a blocking function in a thread and, even when cancelled, wait for its end.
+
+    So that no thread still writes to a segment that is being taken back.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+class _Batch:
+    """Steps on their way to the receiver; judges a part by its headers and its length."""
+
+    def __init__(self, max_instance_bytes: int) -> None:
+        self.bytes = 0
+        self._steps: list[Step] = []
+        self._buffers: list[memoryview] = []
+        self._max_instance_bytes = max_instance_bytes
+        self._parts = 0
+        self._part_bytes = 0
+        self._error: InstanceError | None = None
+
+    def add(self, event: PartBegin | PartData | PartEnd) -> None:
+        """Take an event of the parser."""
+        if isinstance(event, PartData):
+            self._part_bytes += len(event.data)
+            if self._error is None and self._part_bytes > self._max_instance_bytes:
+                self._error = InstanceTooLargeError(
+                    f"The instance is larger than {self._max_instance_bytes} bytes."
+                )
+            if self._error is None:
+                self._buffers.append(event.data)
+                self.bytes += len(event.data)
+        elif isinstance(event, PartBegin):
+            self._parts += 1
+            if self._parts > MAX_PARTS:
+                raise PayloadTooLargeError(f"The body has more than {MAX_PARTS} parts.")
+            self.bytes += STEP_BYTES
+            self._part_bytes = 0
+            self._error = _refusal(event.headers)
+        else:
+            self._flush()
+            self._steps.append(Keep() if self._error is None else Drop(self._error))
+
+    def take(self) -> list[Step]:
+        """Give the steps so far and begin anew."""
+        self._flush()
+        steps, self._steps, self.bytes = self._steps, [], 0
+        return steps
+
+    def _flush(self) -> None:
+        if self._buffers:
+            self._steps.append(Bytes(self._buffers))
+            self._buffers = []
+
+
+def _refusal(headers: dict[str, str]) -> InstanceError | None:
+    """Judge a part by its headers; without a Content-Type it is what the request announced."""
+    kind = headers.get("content-type", PART_TYPE).partition(";")[0].strip().lower()
+    encoding = headers.get("content-transfer-encoding", "").strip().lower()
+    if kind != PART_TYPE or encoding not in PLAIN_ENCODINGS:
+        return UnsupportedPartError()
+    return None
