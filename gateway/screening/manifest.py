@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.exceptions import ManifestError
+from gateway.study.choice import Requirement
 
 KINDS = ("infrastructure", "network", "rule")
 LATENCY_CLASSES = ("stat", "routine")
@@ -242,6 +243,19 @@ class Manifest:
     def is_check(self) -> bool:
         """Whether it answers a clinical question."""
         return self.kind != "infrastructure"
+
+    @property
+    def requirement(self) -> Requirement:
+        """What the check asks of a series, as series choice reads it."""
+        thick = self.needs.max_slice_thickness_mm
+        return Requirement(
+            modality=self.needs.modality,
+            contrast=self.needs.contrast,
+            kernels=self.needs.kernel,
+            max_thickness_mm=thick,
+            preferred_thickness_mm=min(Requirement().preferred_thickness_mm, thick),
+            min_age_years=self.needs.min_age_years,
+        )
 
 
 def load_manifests(model_repository: Path) -> dict[str, Manifest]:

@@ -97,6 +97,11 @@ _ALL = (
     Reason("derived", "The series is derived from another one.", "该序列由其他序列衍生。"),
     # --- the patient
     Reason("age_under_18", "The patient is younger than 18.", "患者未满18岁。"),
+    Reason(
+        "age_over_limit",
+        "The patient is older than this check allows.",
+        "患者年龄超出本项筛查上限。",
+    ),
     Reason("age_unknown", "The patient's age is not known.", "患者年龄不详。"),
     # --- the scan
     Reason("contrast", "The scan is contrast-enhanced.", "该扫描为增强扫描。"),

@@ -1,0 +1,131 @@
+"""The api: one aiohttp application, and the reaper beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from gateway.api import dicomweb, health, screenings
+from gateway.api.auth import authenticate
+from gateway.api.keys import DATABASE, OBJECTS, SETTINGS
+from gateway.api.middlewares import measure, tell_errors
+from gateway.api.state import LIFECYCLE, MANIFESTS, Lifecycle
+from gateway.exceptions import UsageError
+from gateway.log import configure_logging, deployment_key, get_logger
+from gateway.runtime.home import secret
+from gateway.screening.manifest import load_manifests
+from gateway.settings import Settings
+from gateway.store.database import Database
+from gateway.store.keys import ensure_default_key
+from gateway.store.objects import FolderObjects
+from gateway.store.reaper import run_reaper
+
+TENANT = "default"
+"""Tenant of the generated key."""
+
+DRAIN_SECONDS = 5.0
+"""Requests in flight get so long once the process is told to stop."""
+
+log = get_logger("onescan.api")
+
+
+def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
+    """Make the application; its resources are opened when it starts.
+
+    Parameters
+    ----------
+    settings : Settings
+        With `store.database_url` and `api.key` filled in.
+    reaper : bool
+        Whether this application looks after stalled screenings.
+
+    Raises
+    ------
+    UsageError
+        When database or key are missing.
+    ManifestError
+        When the model repository's manifests break their contract.
+    """
+    if not settings.store.database_url:
+        raise UsageError("DATABASE_URL is not set.")
+    if not settings.api.key:
+        raise UsageError("ONESCAN_API__KEY is empty; the api never runs without a key.")
+    app = web.Application(
+        middlewares=[measure, tell_errors, authenticate],
+        client_max_size=settings.api.max_json_bytes,  # STOW streams and has limits of its own
+    )
+    app[SETTINGS] = settings
+    app[MANIFESTS] = load_manifests(settings.model_repository)
+    app[LIFECYCLE] = Lifecycle()
+    app.add_routes(health.routes)
+    app.add_routes(screenings.routes)
+    app.add_routes(dicomweb.routes)
+    app.cleanup_ctx.append(_database)
+    app.cleanup_ctx.append(_objects)
+    if reaper:
+        app.cleanup_ctx.append(_reaper)
+    app.on_shutdown.append(_drain)
+    return app
+
+
+async def serve(settings: Settings) -> None:
+    """Run the api until SIGTERM or SIGINT."""
+    settings = with_key(settings)
+    configure_logging("api", deployment_key(settings.home))
+    app = make_app(settings)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.api.host, settings.api.port)
+        await site.start()
+        log.info("onescan.api.started", host=settings.api.host, port=settings.api.port)
+        await stopped.wait()
+        app[LIFECYCLE].draining = True
+        log.info("onescan.api.draining")
+    finally:
+        await runner.cleanup()
+
+
+def with_key(settings: Settings) -> Settings:
+    """Fill in the key generated under the home where none is set."""
+    if settings.api.key:
+        return settings
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = secret(settings.home / "key")
+    return dataclasses.replace(settings, api=dataclasses.replace(settings.api, key=key))
+
+
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    database = Database(settings.store.database_url, size=settings.store.pool_size)
+    async with database:
+        async with database.connection() as connection:
+            await ensure_default_key(connection, TENANT, settings.api.key)
+        app[DATABASE] = database
+        yield
+
+
+async def _objects(app: web.Application) -> AsyncIterator[None]:
+    app[OBJECTS] = FolderObjects(app[SETTINGS].objects)
+    yield
+
+
+async def _reaper(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(run_reaper(app[DATABASE], app[SETTINGS].worker), name="reaper")
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _drain(app: web.Application) -> None:
+    app[LIFECYCLE].draining = True

@@ -1,0 +1,49 @@
+"""Whether a study's patient may be screened at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.instance import Instance
+from gateway.screening.manifest import Manifest
+from gateway.settings import ScreeningSettings
+from gateway.study.attributes import age_years, values
+
+IDENTIFIERS = ("PatientID", "PatientBirthDate")
+"""Names differ in spelling between the objects of one patient; these do not."""
+
+
+def identity_reason(instances: Sequence[Instance]) -> str | None:
+    """Refuse a study that holds more than one patient; empty values contradict nothing."""
+    for keyword in IDENTIFIERS:
+        found = {"".join(values(instance.attributes, keyword)[:1]) for instance in instances}
+        if len(found - {""}) > 1:
+            return "identity_conflict"
+    return None
+
+
+def age_reason(
+    instances: Sequence[Instance], manifest: Manifest, policy: ScreeningSettings
+) -> str | None:
+    """Refuse a patient who is too young or too old for a check.
+
+    The site's adult age holds for checks that ask for adults. A patient of unknown age
+    follows the site's policy.
+    """
+    lowest = manifest.needs.min_age_years
+    highest = manifest.needs.max_age_years
+    if not lowest and highest is None:
+        return None
+    lowest = max(lowest, policy.adult_age_years) if lowest >= ADULT_YEARS else lowest
+    age = age_years(instances[0].attributes)
+    if age is None:
+        return "age_unknown" if policy.missing_age == "refuse" else None
+    if age < lowest:
+        return "age_under_18"
+    if highest is not None and age > highest:
+        return "age_over_limit"
+    return None
+
+
+ADULT_YEARS = 18
+"""From here on a manifest's lowest age means adults."""

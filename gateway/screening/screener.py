@@ -1,0 +1,378 @@
+"""A study's way from its index rows to results, without database or HTTP.
+
+Series are chosen for each check; the series that were chosen are then taken one after another,
+so that a study never holds more than one volume: decode into shared memory → quality →
+anatomy → plan → all checks at once → release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gateway import __version__
+from gateway.exceptions import ModelError, SeriesError, StubDiedError
+from gateway.instance import Instance
+from gateway.log import get_logger
+from gateway.screening.anatomy import parse_anatomy
+from gateway.screening.clock import Clock
+from gateway.screening.fanout import Infers, OnResult, Subject, run_checks
+from gateway.screening.findings import CheckResult
+from gateway.screening.manifest import Manifest
+from gateway.screening.phase import contrast_phase
+from gateway.screening.plan import (
+    Plan,
+    SeriesFacts,
+    Step,
+    in_order,
+    manifests_in_order,
+    plan_check,
+    skipped,
+)
+from gateway.screening.patient import age_reason, identity_reason
+from gateway.screening.prepare import Prepared, decode_volume, examine_volume
+from gateway.screening.provenance import check_provenance, digest_of_uids
+from gateway.screening.reasons import reason_of_error, reason_of_refusals
+from gateway.screening.threads import in_thread
+from gateway.settings import Settings
+from gateway.store.objects import ObjectReader
+from gateway.study.attributes import number
+from gateway.study.choice import choose_series
+from gateway.study.series import Series, group_series
+from gateway.triton.client import PRIORITY_STAT, Inference
+from gateway.triton.shared_memory import SharedVolume
+from preprocess.bodybox import body_box
+
+ANATOMY = "anatomy"
+"""The pipeline that every check is planned with."""
+
+log = get_logger("onescan.screening")
+
+OnStage = Callable[[str], Awaitable[None]]
+OnPlan = Callable[[Plan], Awaitable[None]]
+HoldMemory = Callable[[int], AbstractAsyncContextManager[None]]
+
+
+async def _silent(_: Any) -> None:
+    """Tell nobody."""
+
+
+def _unlimited(_: int) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a study."""
+
+    checks: Sequence[str]
+    lane: str = "routine"
+    exam_context: str = "unknown"
+    clinical: Mapping[str, float] = field(default_factory=dict)
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """What was learnt of a study beside the checks' results, which were handed over one by one."""
+
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    """Series key → quality control."""
+
+    series: Sequence[Mapping[str, Any]] = ()
+    anatomy: Mapping[str, Any] = field(default_factory=dict)
+    """Series key → organs and phase."""
+
+    timings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Stage → ``wall_seconds``, ``cpu_seconds``."""
+
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values."""
+        return {
+            "quality": dict(self.quality),
+            "series": list(self.series),
+            "anatomy": dict(self.anatomy),
+            "timings": dict(self.timings),
+            "provenance": dict(self.provenance),
+        }
+
+
+async def screen_study(
+    instances: Sequence[Instance],
+    objects: ObjectReader,
+    request: Request,
+    *,
+    manifests: Mapping[str, Manifest],
+    triton: Infers,
+    settings: Settings,
+    memory: HoldMemory = _unlimited,
+    on_stage: OnStage = _silent,
+    on_plan: OnPlan = _silent,
+    on_result: OnResult = _silent,
+) -> StudyResult:
+    """Screen one study.
+
+    Parameters
+    ----------
+    instances : sequence of Instance
+        All of the study.
+    objects : ObjectReader
+        Where their bytes lie.
+    request : Request
+        Checks, lane and clinical inputs.
+    manifests : mapping
+        Of the model repository.
+    triton : Infers
+        Runs the ensembles.
+    settings : Settings
+        Home, decode threads and clinical policy.
+    memory : callable, optional
+        Gives a context manager that waits until so many bytes may be held.
+    on_stage, on_plan, on_result : coroutine functions, optional
+        Told of every stage, of the plan as it grows, and of every result as it is there.
+        Each asked check has exactly one result, whatever happens to it.
+
+    Raises
+    ------
+    StubDiedError
+        When Triton must be restarted and the study screened again.
+    """
+    run = _Run(instances, objects, request, manifests, triton, settings)
+    run.memory, run.on_stage, run.on_plan, run.on_result = memory, on_stage, on_plan, on_result
+    return await run.screen()
+
+
+class _Run:
+    """One study in hand."""
+
+    memory: HoldMemory
+    on_stage: OnStage
+    on_plan: OnPlan
+    on_result: OnResult
+
+    def __init__(
+        self,
+        instances: Sequence[Instance],
+        objects: ObjectReader,
+        request: Request,
+        manifests: Mapping[str, Manifest],
+        triton: Infers,
+        settings: Settings,
+    ) -> None:
+        self.instances = instances
+        self.objects = objects
+        self.request = request
+        self.manifests = manifests
+        self.triton = triton
+        self.settings = settings
+        self.clock = Clock()
+        self.steps: list[Step] = []
+        self.quality: dict[str, Any] = {}
+        self.anatomy: dict[str, Any] = {}
+        self.inputs: dict[str, Any] = {}
+
+    async def screen(self) -> StudyResult:
+        """Take every chosen series in turn."""
+        with self.clock.stage("total"):
+            await self.on_stage("series")
+            with self.clock.stage("series"):
+                by_series, described = await in_thread(self._choose)
+            if self.steps:
+                await self._tell(Plan(steps=tuple(self.steps)), None)
+            for series, checks in by_series:
+                try:
+                    await self._screen_series(series, checks)
+                except SeriesError as error:
+                    await self._skip(series, checks, reason_of_error(error))
+                except StubDiedError:
+                    raise
+                except ModelError as error:
+                    log.warning("onescan.screening.series_failed", code=error.code)
+                    await self._fail(checks, reason_of_error(error))
+        return StudyResult(
+            quality=self.quality,
+            series=described,
+            anatomy=self.anatomy,
+            timings=self.clock.timings,
+            provenance={"software_version": __version__, "inputs": self.inputs},
+        )
+
+    def _choose(self) -> tuple[list[tuple[Series, list[Manifest]]], list[dict[str, Any]]]:
+        """Choose a series for each check; what has none is skipped with its reason."""
+        every = group_series(self.instances)
+        chosen: dict[str, tuple[Series, list[Manifest]]] = {}
+        choices: dict[str, Any] = {}
+        refused = identity_reason(self.instances)
+        for manifest in manifests_in_order(self.manifests, self.request.checks):
+            choice = choose_series(every, manifest.requirement)
+            choices[manifest.name] = choice.to_json()
+            reason = refused or (
+                age_reason(choice.chosen.instances, manifest, self.settings.screening)
+                if choice.chosen
+                else reason_of_refusals([refusal.code for refusal in choice.refused.values()])
+            )
+            if reason is not None:
+                uid = choice.chosen.uid if choice.chosen else None
+                self.steps.append(skipped(manifest, reason, uid))
+            elif choice.chosen is not None:
+                chosen.setdefault(choice.chosen.key, (choice.chosen, []))[1].append(manifest)
+        described = [
+            {
+                "series_instance_uid": series.uid,
+                "key": series.key,
+                "modality": series.modality,
+                "slices": len(series.frames),
+                "thickness_mm": series.thickness_mm,
+                "kernel": series.kernel,
+                "refusal": series.refusal.code if series.refusal else None,
+                "notes": list(series.notes),
+                "choices": {check: _role(series.key, choice) for check, choice in choices.items()},
+            }
+            for series in every
+        ]
+        return list(chosen.values()), described
+
+    async def _screen_series(self, series: Series, checks: list[Manifest]) -> None:
+        geometry = series.geometry
+        size_bytes = 2 * int(np.prod(geometry.shape))
+        async with self.memory(size_bytes):
+            with SharedVolume.create(geometry.shape, home=self.settings.home) as volume:
+                await self.on_stage("decode")
+                with self.clock.stage("decode"):
+                    await in_thread(
+                        decode_volume,
+                        series,
+                        volume,
+                        self.objects,
+                        threads=self.settings.worker.decode_threads,
+                    )
+                await self.on_stage("quality")
+                with self.clock.stage("quality"):
+                    prepared = await in_thread(examine_volume, series, volume)
+                self.quality[series.key] = prepared.quality
+                await self._screen_volume(series, checks, volume, prepared)
+
+    async def _screen_volume(
+        self, series: Series, checks: list[Manifest], volume: SharedVolume, prepared: Prepared
+    ) -> None:
+        await self.on_stage("anatomy")
+        with self.clock.stage("anatomy"):
+            seen = await self._see_anatomy(volume, prepared)
+        anatomy = parse_anatomy(seen.lesions.get("measures", {}))
+        gate = self.manifests[ANATOMY].phase
+        assert gate is not None
+        phase = contrast_phase(anatomy, gate)
+        self.anatomy[series.key] = {**anatomy.to_json(), "phase": phase.to_json()}
+        self.inputs[series.key] = {
+            "sop_instance_uids": list(prepared.sop_instance_uids),
+            "digest": digest_of_uids(prepared.sop_instance_uids),
+        }
+        await self.on_stage("plan")
+        with self.clock.stage("plan"):
+            facts = SeriesFacts(
+                series_instance_uid=series.uid, kvp=number(series.attributes, "KVP")
+            )
+            plan = Plan(
+                steps=in_order(
+                    plan_check(
+                        manifest,
+                        facts=facts,
+                        anatomy=anatomy,
+                        phase=phase,
+                        shape=volume.array.shape,
+                        affine=prepared.affine,
+                        anatomy_affine=seen.mask_geometry,
+                    )
+                    for manifest in checks
+                )
+            )
+            self.steps += plan.steps
+        subject = Subject(
+            volume=volume,
+            affine=prepared.affine,
+            anatomy=anatomy,
+            clinical=self.request.clinical,
+            report=self.request.report,
+            lane=self.request.lane,
+            provenance=lambda manifest: check_provenance(
+                manifest,
+                self.manifests,
+                series_instance_uid=series.uid,
+                sop_instance_uids=prepared.sop_instance_uids,
+            ),
+        )
+        await self.on_stage("checks")
+        with self.clock.stage("checks"):
+            await self._tell(plan, subject)
+
+    async def _see_anatomy(self, volume: SharedVolume, prepared: Prepared) -> Inference:
+        """Run the anatomy ensemble on the body's box."""
+        manifest = self.manifests[ANATOMY]
+        assert manifest.ensemble is not None
+        assert manifest.recipe_json is not None
+        box = await in_thread(body_box, volume.array, prepared.spacing_mm)
+        return await self.triton.infer(
+            manifest.ensemble,
+            source=volume.source(),
+            geometry=prepared.affine,
+            roi=np.array(box, np.int32),
+            recipe=manifest.recipe_json,
+            timeout_seconds=manifest.timeout_seconds,
+            priority=PRIORITY_STAT,
+        )
+
+    async def _tell(self, plan: Plan, subject: Subject | None) -> None:
+        """Store the plan so far, then run the given part of it."""
+        await self.on_plan(Plan(steps=in_order(self.steps)))
+        if subject is not None:
+            await run_checks(plan, self.manifests, subject, self.triton, on_result=self.on_result)
+            return
+        for step in plan.steps:
+            manifest = self.manifests[step.check]
+            assert step.reason is not None
+            await self.on_result(
+                CheckResult.without_answer(
+                    step.check,
+                    "not_evaluated",
+                    step.reason,
+                    manifest=manifest,
+                    provenance=check_provenance(
+                        manifest, self.manifests, series_instance_uid=step.series_instance_uid
+                    ),
+                )
+            )
+
+    async def _skip(self, series: Series, checks: list[Manifest], reason: str) -> None:
+        """Skip checks whose series turned out to be unfit."""
+        steps = tuple(skipped(manifest, reason, series.uid) for manifest in checks)
+        self.steps += steps
+        await self._tell(Plan(steps=steps), None)
+
+    async def _fail(self, checks: list[Manifest], reason: str) -> None:
+        """Fail checks whose anatomy did not answer."""
+        for manifest in checks:
+            await self.on_result(
+                CheckResult.without_answer(
+                    manifest.name,
+                    "failed",
+                    reason,
+                    manifest=manifest,
+                    provenance=check_provenance(manifest, self.manifests),
+                )
+            )
+
+
+def _role(key: str, choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a choice made of one series."""
+    for role in ("chosen", "runner_up"):
+        if choice[role] == key:
+            return {"role": role, "score": choice["scores"][key]["total"]}
+    if key in choice["refused"]:
+        return {"role": "refused", **choice["refused"][key]}
+    return {"role": "candidate", "score": choice["scores"][key]["total"]}

@@ -1,0 +1,195 @@
+"""The worker: takes screenings from the queue and sees them through."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from uuid import UUID, uuid4
+
+import prometheus_client
+import psycopg
+from procrastinate import exceptions as queue_errors
+from procrastinate.worker import Worker
+
+from gateway.exceptions import OneScanError, StubDiedError, UsageError
+from gateway.log import configure_logging, deployment_key, get_logger
+from gateway.metrics import REGISTRY, TRITON_RESTARTS
+from gateway.screening.fanout import Infers
+from gateway.screening.manifest import load_manifests
+from gateway.screening.rules import check_rules
+from gateway.settings import Settings
+from gateway.store.database import Database
+from gateway.store.objects import FolderObjects
+from gateway.store.queue import LANES, TASK, make_queue
+from gateway.triton.client import TritonClient
+from gateway.triton.readiness import Readiness
+from gateway.triton.restart import restart_embedded
+from gateway.worker.attempt import Workshop, run_attempt
+from gateway.worker.heart import Heart
+from gateway.worker.slots import MemoryBudget, Room
+
+POLL_SECONDS = 2.0
+"""New jobs are notified; polling is for a notification that was lost."""
+
+RESTART_SECONDS = 0.5
+"""Pause before the queue is joined again after PostgreSQL went away."""
+
+PROBE_SECONDS = 5.0
+"""Triton is probed so often while it is ready and nothing is in hand."""
+
+PROBE_AGAIN_SECONDS = 0.5
+"""And so often while it is not."""
+
+Probe = Callable[[], Awaitable[None]]
+
+log = get_logger("onescan.worker")
+
+
+async def run_worker(
+    settings: Settings,
+    *,
+    triton: Infers | None = None,
+    probe: Probe | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Work until SIGTERM, SIGINT or the event; then finish what is in hand or hand it back.
+
+    Parameters
+    ----------
+    settings : Settings
+        With the addresses of database and Triton.
+    triton : Infers, optional
+        Used instead of the Triton of the settings.
+    probe : callable, optional
+        Raises when `triton` is not ready; belongs to it.
+    stop : asyncio.Event, optional
+        Ends the worker, instead of signals.
+
+    Raises
+    ------
+    UsageError
+        When database or Triton have no address.
+    ManifestError
+        When the model repository's manifests break their contract.
+    """
+    if not settings.store.database_url or not (triton or settings.triton.url):
+        raise UsageError("A worker needs DATABASE_URL and ONESCAN_TRITON__URL.")
+    manifests = load_manifests(settings.model_repository)
+    check_rules(manifests)
+    if stop is None:
+        configure_logging("worker", deployment_key(settings.home))
+        stop = _stop_on_signal()
+    if settings.worker.metrics_port:
+        prometheus_client.start_http_server(
+            settings.worker.metrics_port, addr="127.0.0.1", registry=REGISTRY
+        )
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database(settings.store.database_url, size=settings.store.pool_size)
+        )
+        if triton is None:
+            ensembles = [m.ensemble for m in manifests.values() if m.ensemble]
+            client = TritonClient(settings.triton.url, models=ensembles)
+            triton = await stack.enter_async_context(client)
+            recipe = manifests["anatomy"].recipe_json or ""
+            probe = Readiness(client, home=settings.home, recipe=recipe).check
+        name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        checks = tuple(m.name for m in manifests.values() if m.is_check)
+        heart = Heart(settings, name, checks)
+        heart.start()
+        stack.push_async_callback(heart.stop)
+        workshop = Workshop(
+            settings=settings,
+            name=name,
+            database=database,
+            objects=FolderObjects(settings.objects),
+            manifests=manifests,
+            triton=triton,
+            heart=heart,
+            room=Room(),
+            memory=MemoryBudget(settings.worker.shm_bytes),
+        )
+        watch = asyncio.create_task(_watch_triton(settings, heart, probe), name="watch triton")
+        stack.callback(watch.cancel)
+        log.info("onescan.worker.started", worker=name, checks=list(checks))
+        await _take_jobs(workshop, stop)
+        log.info("onescan.worker.stopped", worker=name)
+
+
+async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
+    """Stay in the queue, whatever PostgreSQL does, until told to stop."""
+    queue = make_queue(workshop.settings.store.database_url)
+
+    @queue.task(name=TASK)
+    async def screen(screening_id: str, attempt: int) -> None:
+        await run_attempt(workshop, UUID(screening_id), attempt)
+
+    async with queue.open_async():
+        while not stop.is_set():
+            worker = Worker(
+                queue,
+                queues=list(LANES),
+                name=workshop.name,
+                concurrency=workshop.settings.worker.concurrency,
+                fetch_job_polling_interval=POLL_SECONDS,
+                delete_jobs="always",
+                install_signal_handlers=False,
+                update_heartbeat_interval=workshop.settings.worker.heartbeat_seconds,
+                stalled_worker_timeout=2 * workshop.settings.worker.stalled_seconds,
+            )
+            running = asyncio.create_task(worker.run(), name="queue")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if stop.is_set():
+                log.info("onescan.worker.draining", in_flight=workshop.heart.in_flight)
+                workshop.heart.draining = True
+                workshop.heart.beat_now()
+                # Only now: when PostgreSQL goes away procrastinate stops too, and then
+                # the studies in hand have all the time that they need.
+                worker.shutdown_graceful_timeout = workshop.settings.worker.drain_seconds
+                worker.stop()
+            try:
+                await running
+            except (psycopg.Error, queue_errors.ProcrastinateException) as error:
+                log.warning("onescan.worker.queue_lost", error=type(error).__name__)
+            if not stop.is_set():
+                await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _watch_triton(settings: Settings, heart: Heart, probe: Probe | None) -> None:
+    """Keep `heart.triton_ready` true to the facts; restart a Triton whose stub died."""
+    if probe is None:
+        heart.triton_ready = True
+        heart.beat_now()
+        return
+    while True:
+        if heart.triton_ready and heart.in_flight:
+            await asyncio.sleep(PROBE_SECONDS)  # the studies in hand say how Triton is
+            continue
+        ready = True
+        try:
+            await probe()
+        except StubDiedError as error:
+            ready = False
+            if await asyncio.to_thread(restart_embedded, settings.home, error):
+                TRITON_RESTARTS.inc()
+        except OneScanError:
+            ready = False
+        if ready != heart.triton_ready:
+            log.info("onescan.worker.triton", ready=ready)
+            heart.triton_ready = ready
+            heart.beat_now()
+        await asyncio.sleep(PROBE_SECONDS if ready else PROBE_AGAIN_SECONDS)
+
+
+def _stop_on_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,244 @@
+"""A study's way without database: what is said of each check, and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.contract import REGION_PREFIX
+from gateway.exceptions import ModelOutputError, ModelTimeoutError, StubDiedError
+from gateway.intake.folders import collect
+from gateway.runtime.home import home_digest
+from gateway.screening.findings import CheckResult
+from gateway.screening.manifest import load_manifests
+from gateway.screening.plan import Plan
+from gateway.screening.screener import Request, StudyResult, screen_study
+from gateway.settings import ROOT, Settings
+from gateway.testing import FakeTriton, anatomy_inference, anatomy_measures, organ
+from tests.small_ct import write_small_ct
+
+MANIFESTS = load_manifests(ROOT / "model_repository")
+
+
+class Screened:
+    """One run and all that it told."""
+
+    def __init__(self) -> None:
+        self.results: list[CheckResult] = []
+        self.stages: list[str] = []
+        self.plan = Plan()
+        self.study = StudyResult()
+
+    async def on_result(self, result: CheckResult) -> None:
+        self.results.append(result)
+
+    async def on_stage(self, stage: str) -> None:
+        self.stages.append(stage)
+
+    async def on_plan(self, plan: Plan) -> None:
+        self.plan = plan
+
+    @property
+    def said(self) -> list[tuple[str, str | None]]:
+        return [(result.state, result.reason) for result in self.results]
+
+
+async def screened(folder: Path, home: Path, triton: FakeTriton, **given: Any) -> Screened:
+    settings = Settings(home=home)
+    out = Screened()
+    with collect([folder], settings=settings.intake) as found:
+        assert not found.refused
+        out.study = await screen_study(
+            found.instances,
+            found.objects,
+            Request(checks=["liver"]),
+            manifests=given.pop("manifests", MANIFESTS),
+            triton=triton,
+            settings=settings,
+            on_stage=out.on_stage,
+            on_plan=out.on_plan,
+            on_result=out.on_result,
+            **given,
+        )
+    return out
+
+
+def regions(home: Path) -> list[str]:
+    return [n for n in os.listdir("/dev/shm") if n.startswith(REGION_PREFIX + home_digest(home))]
+
+
+@pytest.fixture
+def triton() -> FakeTriton:
+    return FakeTriton().script("anatomy", anatomy_inference())
+
+
+async def test_a_native_study_is_judged(tmp_path: Path, triton: FakeTriton) -> None:
+    """Stages, plan, result with provenance, and no region left."""
+    write_small_ct(tmp_path / "ct")
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert out.said == [("negative", None)]
+    assert out.stages == ["series", "decode", "quality", "anatomy", "plan", "checks"]
+    [result] = out.results
+    assert result.grade == "S0"
+    assert result.provenance["sop_instance_count"] == 24
+    assert result.provenance["recipe_digest"] == MANIFESTS["anatomy"].recipe_digest
+    assert [step.check for step in out.plan.steps] == ["liver"]
+    assert set(out.study.timings) >= {"decode", "anatomy", "plan", "checks", "total"}
+    [inputs] = out.study.provenance["inputs"].values()
+    assert len(inputs["sop_instance_uids"]) == 24
+    assert not regions(tmp_path)
+
+
+async def test_the_anatomy_is_asked_by_reference(tmp_path: Path, triton: FakeTriton) -> None:
+    """The request carries the region's name and the body's box, never the pixels."""
+    write_small_ct(tmp_path / "ct")
+    await screened(tmp_path / "ct", tmp_path, triton)
+    [call] = triton.calls
+    assert call.source is not None
+    assert call.source.shape == (24, 64, 64)
+    assert call.source.region.startswith(REGION_PREFIX)
+    s0, s1, r0, r1, c0, c1 = call.roi
+    assert (s0, s1) == (0, 24)
+    assert r0 > 0
+    assert r1 < 64
+    assert c1 - c0 > r1 - r0  # the disc is wider than deep
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"PatientAge": "012Y"}, "age_under_18"),
+        ({"RescaleSlope": "0"}, "zero_rescale_slope"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
+        ({"Modality": "MR"}, "wrong_modality"),
+        ({"ConvolutionKernel": "B70f"}, "kernel"),
+        ({"LossyImageCompression": "01"}, "lossy_compression"),
+    ],
+)
+async def test_unfit_studies_are_refused_with_their_reason(
+    tmp_path: Path, triton: FakeTriton, changes: dict[str, Any], reason: str
+) -> None:
+    """Nothing is decoded, and Triton is not asked."""
+    write_small_ct(tmp_path / "ct", changes=changes)
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert out.said == [("not_evaluated", reason)]
+    assert out.stages == ["series"]
+    assert not triton.calls
+
+
+async def test_missing_slices_are_named(tmp_path: Path, triton: FakeTriton) -> None:
+    """A gap in the stack."""
+    for path in write_small_ct(tmp_path / "ct")[10:13]:
+        path.unlink()
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert out.said == [("not_evaluated", "missing_slices")]
+
+
+async def test_two_patients_in_one_study_are_refused(tmp_path: Path, triton: FakeTriton) -> None:
+    """Whoever the result would be about."""
+    uid = "1.2.3.4.5.6"
+    write_small_ct(tmp_path / "ct" / "a", study_instance_uid=uid)
+    write_small_ct(tmp_path / "ct" / "b", study_instance_uid=uid, changes={"PatientID": "other"})
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert out.said == [("not_evaluated", "identity_conflict")]
+
+
+async def test_a_contrast_study_is_refused(tmp_path: Path) -> None:
+    """The gate closes after anatomy."""
+    write_small_ct(tmp_path / "ct")
+    triton = FakeTriton().script(
+        "anatomy", anatomy_inference(anatomy_measures(aorta=organ(150.0, volume_ml=60.0)))
+    )
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert out.said == [("not_evaluated", "contrast")]
+    [seen] = out.study.anatomy.values()
+    assert seen["phase"]["name"] == "venous"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ModelTimeoutError(), "timeout"), (ModelOutputError(), "model_failed")],
+)
+async def test_a_failing_anatomy_fails_its_checks_visibly(
+    tmp_path: Path, error: Exception, reason: str
+) -> None:
+    """Never a silent negative."""
+    write_small_ct(tmp_path / "ct")
+    out = await screened(tmp_path / "ct", tmp_path, FakeTriton().script("anatomy", error))
+    assert out.said == [("failed", reason)]
+    assert not regions(tmp_path)
+
+
+async def test_a_dead_stub_is_raised_and_leaves_no_region(tmp_path: Path) -> None:
+    """The worker restarts Triton and screens again."""
+    write_small_ct(tmp_path / "ct")
+    with pytest.raises(StubDiedError):
+        await screened(tmp_path / "ct", tmp_path, FakeTriton().script("anatomy", StubDiedError()))
+    assert not regions(tmp_path)
+
+
+async def test_cancellation_leaves_no_region(tmp_path: Path, triton: FakeTriton) -> None:
+    """The drain may cut a study off at any point."""
+    write_small_ct(tmp_path / "ct")
+    triton.delay_seconds = 30.0
+    task = asyncio.create_task(screened(tmp_path / "ct", tmp_path, triton))
+    while not triton.calls:
+        await asyncio.sleep(0.01)
+    assert regions(tmp_path)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not regions(tmp_path)
+
+
+async def test_a_network_check_needs_only_a_manifest(tmp_path: Path, triton: FakeTriton) -> None:
+    """A check with an ensemble of its own is asked by reference and judged by its manifest."""
+    write_small_ct(tmp_path / "ct")
+    anatomy, liver = MANIFESTS["anatomy"], MANIFESTS["liver"]
+    network = dataclasses.replace(
+        liver,
+        kind="network",
+        ensemble="liver_net",
+        rule=None,
+        recipe_json=anatomy.recipe_json,
+        recipe_digest=anatomy.recipe_digest,
+        classes=(),
+    )
+    found = anatomy_inference({"pdff_percent": 30.0})
+    triton.script("liver_net", found)
+    out = await screened(
+        tmp_path / "ct", tmp_path, triton, manifests={**MANIFESTS, "liver": network}
+    )
+    assert out.said == [("positive", None)]
+    assert [call.model for call in triton.calls] == ["anatomy", "liver_net"]
+
+
+async def test_a_failing_check_leaves_the_others_whole(tmp_path: Path, triton: FakeTriton) -> None:
+    """One check fails for a reason of its own, the other is judged."""
+    write_small_ct(tmp_path / "ct")
+    anatomy, liver = MANIFESTS["anatomy"], MANIFESTS["liver"]
+    other = dataclasses.replace(
+        liver, name="other", ensemble="other_net", rule=None, recipe_json=anatomy.recipe_json
+    )
+    triton.script("other_net", ModelOutputError())
+    settings = Settings(home=tmp_path)
+    out = Screened()
+    with collect([tmp_path / "ct"], settings=settings.intake) as found:
+        await screen_study(
+            found.instances,
+            found.objects,
+            Request(checks=["other", "liver"]),
+            manifests={**MANIFESTS, "other": other},
+            triton=triton,
+            settings=settings,
+            on_result=out.on_result,
+        )
+    assert {r.check: (r.state, r.reason) for r in out.results} == {
+        "liver": ("negative", None),
+        "other": ("failed", "model_failed"),
+    }
