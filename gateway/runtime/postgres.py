@@ -71,10 +71,15 @@ class EmbeddedPostgres:
         Its lock must be held.
     supervisor : Supervisor, optional
         Keeps it up; one of its own otherwise.
+    install : Path, optional
+        PostgreSQL's ``bin``, ``lib`` and ``share``; the wheel's by default.
     """
 
-    def __init__(self, home: Home, supervisor: Supervisor | None = None) -> None:
+    def __init__(
+        self, home: Home, supervisor: Supervisor | None = None, *, install: Path | None = None
+    ) -> None:
         self.home = home
+        self._given_install = install
         self._own = Supervisor(home) if supervisor is None else None
         self._supervisor = supervisor or self._own
         self._install = Path()
@@ -136,7 +141,7 @@ class EmbeddedPostgres:
     # --- where ------------------------------------------------------------------------
 
     def _locate(self) -> None:
-        self._install = wheel_install()
+        self._install = self._given_install or wheel_install()
         if os.geteuid() != 0:
             self._base, self._sockets = self.home.postgres, self.home.sockets
             return

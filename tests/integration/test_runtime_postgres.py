@@ -16,7 +16,7 @@ import pytest
 
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime.home import Home, discard
-from gateway.runtime.postgres import EmbeddedPostgres
+from gateway.runtime.postgres import EmbeddedPostgres, wheel_install
 from gateway.runtime.processes import working_in
 from gateway.runtime.supervisor import Supervisor
 
@@ -154,3 +154,23 @@ async def test_as_root_it_runs_as_somebody_else(supervisor: Supervisor) -> None:
     assert 0 not in process.gids()
     groups = Path(f"/proc/{process.pid}/status").read_text().split("Groups:")[1].split("\n")[0]
     assert groups.strip() == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user")
+async def test_as_root_it_runs_from_a_wheel_that_nobody_else_can_reach(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    """The programs are copied to where PostgreSQL's user gets; the folder stays closed."""
+    closed = tmp_path / "closed"
+    wheel = wheel_install()
+    shutil.copytree(wheel, closed / wheel.parent.name / wheel.name)
+    libraries = f"{wheel.parent.name}.libs"
+    shutil.copytree(wheel.parent.parent / libraries, closed / libraries)
+    closed.chmod(0o700)
+    install = closed / wheel.parent.name / wheel.name
+    server = EmbeddedPostgres(supervisor.home, supervisor, install=install)
+    with psycopg.connect(await server.start()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    program = Path(f"/proc/{supervisor.pid('postgres')}/exe").readlink()
+    assert closed not in program.parents
+    assert closed.stat().st_mode & 0o777 == 0o700
