@@ -1,0 +1,158 @@
+"""Judge an exported network: ``python -m networks.evaluate anatomy [--real DIR] --json``.
+
+Figures on phantoms tell whether training worked, and nothing about patients.
+The real scans are looked at once for each released model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from networks.export import open_session
+from networks.inference import Run, dice_by_class, label_volume
+from networks.labels import ANATOMY_LABELS
+from networks.phantoms.anatomy import sample_anatomy
+from networks.phantoms.paint import paint
+from networks.pool import SPACING_MM, UNSEEN_SEED
+from networks.reference import RealCase, organs_from_total, read_real_cases
+from preprocess.resample import resample
+
+MODEL = Path(__file__).resolve().parent.parent / "model_repository/anatomy_net/1/model.onnx"
+
+FIRST_TEST_SEED = UNSEEN_SEED + 1000
+"""Validation during training looks at the seeds below; the test never does."""
+
+PHASES = ("native", "native", "native", "arterial", "venous", "delayed")
+"""Cycled over the test phantoms: half native."""
+
+SLAB_SLICES = 30
+"""90 mm, centred on the liver's middle slice."""
+
+BOOTSTRAPS = 2000
+
+
+def onnx_run(path: Path) -> Run:
+    """Open an exported file as a function from windows to labels."""
+    session = open_session(path)
+
+    def run(volume: NDArray[np.float32]) -> NDArray[np.uint8]:
+        labels: NDArray[np.uint8] = session.run(["labels"], {"volume": volume})[0]
+        return labels
+
+    return run
+
+
+def test_scan(index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """Draw a test phantom as its own painter paints it, with a plain scanner's blur and noise.
+
+    Parameters
+    ----------
+    index : int
+        Counted from FIRST_TEST_SEED.
+
+    Returns
+    -------
+    hu : (S, R, C) ndarray of int16
+    organs : (S, R, C) ndarray of uint8
+    """
+    seed = FIRST_TEST_SEED + index
+    anatomy = sample_anatomy(seed, spacing_mm=SPACING_MM)
+    rng = np.random.default_rng((seed, 2))
+    hu = paint(anatomy, rng, phase=PHASES[index % len(PHASES)])
+    noise = gaussian_filter(rng.standard_normal(hu.shape, np.float32), (0.3, 0.5, 0.5))
+    hu = gaussian_filter(hu, 0.4) + noise * np.float32(rng.uniform(4, 16) / noise.std())
+    return np.clip(hu, -1024, 3071).astype(np.int16), anatomy.organ_labels()
+
+
+def interval(values: Sequence[float], seed: int = 0) -> dict[str, float]:
+    """Mean and its 95 % interval, by resampling the cases; NaNs are cases without the organ."""
+    held = np.asarray([value for value in values if not np.isnan(value)])
+    if not held.size:
+        return {"cases": 0}
+    draws = np.random.default_rng(seed).integers(held.size, size=(BOOTSTRAPS, held.size))
+    low, high = np.percentile(held[draws].mean(axis=1), [2.5, 97.5])
+    return {
+        "dice": round(float(held.mean()), 3),
+        "low": round(float(low), 3),
+        "high": round(float(high), 3),
+        "worst": round(float(held.min()), 3),
+        "cases": int(held.size),
+    }
+
+
+def evaluate_phantoms(run: Run, count: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Dice per organ on unseen phantoms, whole and as a 90 mm slab through the liver."""
+    whole, slab = [], []
+    for index in range(count):
+        hu, truth = test_scan(index)
+        whole.append(dice_by_class(label_volume(run, hu), truth, ANATOMY_LABELS))
+        slices = np.flatnonzero((truth == ANATOMY_LABELS.index("liver")).any(axis=(1, 2)))
+        first = max(0, int(np.median(slices)) - SLAB_SLICES // 2)
+        cut = slice(first, first + SLAB_SLICES)
+        slab.append(dice_by_class(label_volume(run, hu[cut]), truth[cut], ANATOMY_LABELS))
+    return {
+        view: {name: interval([case[name] for case in cases]) for name in ANATOMY_LABELS[1:]}
+        for view, cases in (("whole", whole), ("slab", slab))
+    }
+
+
+def back_to(labels: NDArray[np.uint8], shape: Sequence[int], spacing_mm: Sequence[float]) -> Any:
+    """Look up each voxel of a reference grid in a label map of the same extent at 3 mm."""
+    index = []
+    for size, count, step in zip(shape, labels.shape, spacing_mm):
+        position = (np.arange(size) - (size - 1) / 2) * step / SPACING_MM + (count - 1) / 2
+        index.append(np.clip(np.rint(position).astype(int), 0, count - 1))
+    return labels[np.ix_(*index)]
+
+
+def evaluate_real(run: Run, case: RealCase) -> dict[str, Any]:
+    """Dice and reference volume per organ on a real scan, on the reference's own grid."""
+    hu = resample(case.hu, spacing_mm=case.spacing_mm, target_spacing_mm=(SPACING_MM,) * 3)
+    found = label_volume(run, np.rint(hu).astype(np.int16))
+    truth = organs_from_total(case.total_labels)
+    found = back_to(found, truth.shape, case.spacing_mm)
+    voxel_ml = float(np.prod(case.spacing_mm)) / 1000
+    figures = {}
+    for name, dice in dice_by_class(found, truth, ANATOMY_LABELS).items():
+        label = ANATOMY_LABELS.index(name)
+        figures[name] = {
+            "dice": None if np.isnan(dice) else round(dice, 3),
+            "reference_ml": round(float((truth == label).sum()) * voxel_ml, 1),
+            "found_ml": round(float((found == label).sum()) * voxel_ml, 1),
+        }
+    return figures
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Evaluate from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m networks.evaluate", description=__doc__)
+    parser.add_argument("check", choices=["anatomy"])
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--phantoms", type=int, default=30)
+    parser.add_argument("--real", type=Path, help="folder of ct/, the real scans")
+    parser.add_argument("--json", action="store_true", help="print one object and nothing else")
+    given = parser.parse_args(arguments)
+    run = onnx_run(given.model)
+    result: dict[str, Any] = {"check": given.check, "first_seed": FIRST_TEST_SEED}
+    result["phantoms"] = evaluate_phantoms(run, given.phantoms) if given.phantoms else {}
+    cases = read_real_cases(given.real) if given.real else []
+    result["real"] = {case.name: evaluate_real(run, case) for case in cases}
+    if given.json:
+        print(json.dumps(result))
+        return
+    for view, figures in (*result["phantoms"].items(), *result["real"].items()):
+        print(view)
+        for name, figure in figures.items():
+            print(f"  {name:20s} {figure}")
+
+
+if __name__ == "__main__":
+    main()

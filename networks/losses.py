@@ -1,0 +1,123 @@
+"""Losses of the segmentation networks, on soft targets at the logits' grid.
+
+The finest logits of the U-Net lie on every second voxel. Comparing them with
+the share of each class in a 2×2×2 block costs an eighth of comparing the
+up-sampled logits with the labels, and its border is the same: the trilinear
+up-sampling crosses one half where the share does.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PRESENT_VOXELS = 1.0
+"""A class with a smaller share of the patch than this (grid voxels) gets no Dice term."""
+
+WEIGHT_CAP = 10.0
+"""Largest class weight; rarer classes would otherwise drown the rest in noise."""
+
+SIDE_WEIGHTS = (0.3, 0.2)
+"""Weights of the losses at 1/4 and 1/8 of the resolution."""
+
+
+def class_weights(counts: Tensor) -> Tensor:
+    """Weigh classes by the inverse square root of their frequency.
+
+    Parameters
+    ----------
+    counts : (K,) tensor
+        Voxels of each class in the training population; zero counts as one.
+
+    Returns
+    -------
+    (K,) float tensor
+        1 for the commonest class, at most `WEIGHT_CAP`.
+    """
+    counts = counts.double().clamp(min=1.0)
+    return (counts.max() / counts).sqrt().clamp(max=WEIGHT_CAP).float()
+
+
+def soft_targets(labels: Tensor, classes: int) -> Tensor:
+    """Share of each class in every 2×2×2 block.
+
+    Parameters
+    ----------
+    labels : (N, D, H, W) tensor of integers
+        Class of each voxel; even D, H and W.
+    classes : int
+        Number of classes K.
+
+    Returns
+    -------
+    (N, K, D/2, H/2, W/2) float tensor
+        Multiples of 1/8, summing to one over K.
+    """
+    n, d, h, w = labels.shape
+    half = (d // 2, h // 2, w // 2)
+    blocks = labels.long().reshape(n, half[0], 2, half[1], 2, half[2], 2)
+    blocks = blocks.permute(2, 4, 6, 0, 1, 3, 5).reshape(8, n, 1, *half)
+    shares = torch.zeros(n, classes, *half)
+    eighth = torch.full((n, 1, *half), 0.125)
+    for corner in blocks:
+        shares.scatter_add_(1, corner, eighth)
+    return shares
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy against soft targets, normalised by the weight present.
+
+    Parameters
+    ----------
+    logits, target : (N, K, …) tensor
+    weights : (K,) tensor
+    """
+    weighted = target * weights.reshape(1, -1, *[1] * (target.ndim - 2))
+    return -(weighted * torch.log_softmax(logits, 1)).sum() / weighted.sum()
+
+
+def present_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """One minus the mean soft Dice of the foreground classes that are present.
+
+    An absent class has no term: its Dice has no gradient worth following, and
+    its false positives are the cross-entropy's business.
+
+    Parameters
+    ----------
+    logits, target : (N, K, …) tensor
+
+    Returns
+    -------
+    scalar tensor
+        0 when nothing but background is present.
+    """
+    axes = tuple(range(2, logits.ndim))
+    probability = torch.softmax(logits, 1)
+    overlap = (probability * target).sum(axes)[:, 1:]
+    total = (probability.sum(axes) + target.sum(axes))[:, 1:]
+    present = target.sum(axes)[:, 1:] >= PRESENT_VOXELS
+    if not bool(present.any()):
+        return logits.sum() * 0.0
+    return 1.0 - (2.0 * overlap / total)[present].mean()
+
+
+def segmentation_loss(levels: list[Tensor], labels: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy and Dice at 1/2 resolution, with weaker ones below it.
+
+    Parameters
+    ----------
+    levels : list of (N, K, D/2ⁱ, H/2ⁱ, W/2ⁱ) tensor, i = 1, 2, …
+        Logits of `networks.unet.UNet.supervised`.
+    labels : (N, D, H, W) tensor of integers
+    weights : (K,) tensor
+        See `class_weights`.
+    """
+    target = soft_targets(labels, weights.numel())
+    loss = torch.zeros(())
+    for logits, weight in zip(levels, (1.0, *SIDE_WEIGHTS), strict=True):
+        if logits.shape != target.shape:
+            target = torch.nn.functional.avg_pool3d(target, 2)
+        fine = logits.float()
+        term = weighted_cross_entropy(fine, target, weights) + present_dice(fine, target)
+        loss = loss + weight * term
+    return loss
