@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +48,13 @@ def save_nifti(path: Path, volume: VolumeArray, affine: npt.NDArray[np.float64])
         raise ValueError("volume must be (S, R, C) int16 with at most 32767 voxels an axis")
     header = _header(volume.shape, np.asarray(affine, dtype=np.float64))
     pixels = memoryview(np.ascontiguousarray(volume, dtype="<i2").data)
-    opener: Any = gzip.open(path, "wb", GZIP_LEVEL) if path.suffix == ".gz" else path.open("wb")
-    with opener as file:
-        file.write(header)
-        file.write(pixels)
+    with path.open("wb") as file:
+        if path.suffix != ".gz":
+            file.writelines((header, pixels))
+            return
+        with gzip.GzipFile(path.stem, "wb", GZIP_LEVEL, file, mtime=0) as packed:
+            packed.write(header)
+            packed.write(pixels)
 
 
 def _header(shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> bytes:
@@ -96,5 +98,5 @@ def _quaternion(ras: npt.NDArray[np.float64]) -> tuple[float, float, float, floa
         ]
     )
     vector = np.linalg.eigh(k / 3, "L")[1][:, -1]
-    b, c, d, a = (-vector if vector[3] < 0 else vector).tolist()
+    b, c, d, _ = (-vector if vector[3] < 0 else vector).tolist()
     return handed, b, c, d
