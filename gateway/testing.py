@@ -40,6 +40,8 @@ class FakeTriton:
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     delay_seconds: float = 0.0
     calls: list[Call] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by every call."""
 
     def script(self, model: str, *answers: Answer) -> FakeTriton:
         """Set what a model answers."""
@@ -69,6 +71,7 @@ class FakeTriton:
             priority=priority,
         )
         self.calls.append(call)
+        self.asked.set()
         await asyncio.sleep(self.delay_seconds)
         script = self.answers.get(model)
         if not script:

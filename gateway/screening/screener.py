@@ -23,6 +23,7 @@ from gateway.screening.clock import Clock
 from gateway.screening.fanout import Infers, OnResult, Subject, run_checks
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest
+from gateway.screening.patient import age_reason, identity_reason
 from gateway.screening.phase import contrast_phase
 from gateway.screening.plan import (
     Plan,
@@ -33,7 +34,6 @@ from gateway.screening.plan import (
     plan_check,
     skipped,
 )
-from gateway.screening.patient import age_reason, identity_reason
 from gateway.screening.prepare import Prepared, decode_volume, examine_volume
 from gateway.screening.provenance import check_provenance, digest_of_uids
 from gateway.screening.reasons import reason_of_error, reason_of_refusals

@@ -187,8 +187,7 @@ async def test_cancellation_leaves_no_region(tmp_path: Path, triton: FakeTriton)
     write_small_ct(tmp_path / "ct")
     triton.delay_seconds = 30.0
     task = asyncio.create_task(screened(tmp_path / "ct", tmp_path, triton))
-    while not triton.calls:
-        await asyncio.sleep(0.01)
+    await triton.asked.wait()
     assert regions(tmp_path)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
