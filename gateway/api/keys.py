@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.settings import Settings
 from gateway.store.database import Database
+from gateway.store.keys import Principal
 from gateway.store.objects import ObjectStore
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
@@ -17,5 +18,5 @@ OBJECTS: web.AppKey[ObjectStore] = web.AppKey("objects")
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 """The settings of this process."""
 
-PRINCIPAL = "principal"
-"""Request key of the `gateway.store.keys.Principal` that authentication found."""
+PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+"""Whom authentication found; in the request."""
