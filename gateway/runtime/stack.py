@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -21,7 +22,7 @@ from gateway.exceptions import OneScanError, RuntimeFailure
 from gateway.runtime import janitor
 from gateway.runtime.home import Home
 from gateway.runtime.postgres import EmbeddedPostgres
-from gateway.runtime.supervisor import Child, Supervisor
+from gateway.runtime.supervisor import PROBE_SECONDS, Child, Supervisor
 from gateway.runtime.triton import EmbeddedTriton
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
@@ -32,8 +33,11 @@ log = logging.getLogger("onescan.runtime")
 API_START_SECONDS = 30.0
 """Python, its imports and a database pool, on a busy laptop."""
 
-WORKER_DRAIN_SECONDS = 20.0
-"""A worker finishes the study in hand; one that takes longer is retried at the next start."""
+WORKER_START_SECONDS = 60.0
+"""The same, and a first probe of Triton."""
+
+CLOSE_SECONDS = 5.0
+"""A drained process closes its connections."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,12 +130,13 @@ async def running_url(settings: Settings) -> str:
     """Give the address of the server that runs on this home; empty when none answers."""
     path = settings.home / "run" / "url"
     address = urlsplit(path.read_text().strip() if path.is_file() else "")
-    if address.hostname and address.port and await _answers(address.hostname, address.port):
-        return address.geturl()
-    return ""
+    host, port = address.hostname, address.port
+    return address.geturl() if host and port and await _answers(host, port, "/livez") else ""
 
 
 async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Server:
+    port = settings.api.port or _free_port(settings.api.host)
+    _refuse_taken_port(settings.api.host, port)
     database = asyncio.create_task(_database(settings, home, supervisor))
     models = asyncio.create_task(_models(settings, home, supervisor))
     try:
@@ -142,20 +147,20 @@ async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Serv
         await asyncio.gather(database, models, return_exceptions=True)
         raise
     key = settings.api.key or home.api_key()
-    port = settings.api.port or _free_port(settings.api.host)
     settings = dataclasses.replace(
         settings,
         api=dataclasses.replace(settings.api, port=port, key=key),
         store=dataclasses.replace(settings.store, database_url=database_url),
         triton=dataclasses.replace(settings.triton, url=triton_url),
     )
-    _refuse_taken_port(settings.api.host, port)
-    await supervisor.start(
-        _service(settings, "api", "serve", lambda: _answers(settings.api.host, port))
+    host, drain_seconds = settings.api.host, settings.worker.drain_seconds
+    await supervisor.start(  # first, since both take a second to begin and this one is not awaited
+        _service(settings, "worker", "worker", _at_once, drain_seconds=drain_seconds)
     )
     await supervisor.start(
-        _service(settings, "worker", "worker", _at_once, drain_seconds=WORKER_DRAIN_SECONDS)
+        _service(settings, "api", "serve", lambda: _answers(host, port, "/livez"))
     )
+    await _until_serving(host, port, supervisor)
     url = f"http://{settings.api.host}:{port}"
     home.url.write_text(url)
     return Server(url, key, settings, supervisor)
@@ -202,7 +207,7 @@ def _service(
     command: str,
     ready: Callable[[], Awaitable[bool]],
     *,
-    drain_seconds: float = 10.0,
+    drain_seconds: float = 5.0,
 ) -> Child:
     kept = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
     return Child(
@@ -216,23 +221,37 @@ def _service(
         },
         ready=ready,
         start_timeout_seconds=API_START_SECONDS,
-        stop_timeout_seconds=drain_seconds,
+        stop_timeout_seconds=drain_seconds + CLOSE_SECONDS,
     )
 
 
 async def _at_once() -> bool:
-    """Jobs wait in the database, so nobody waits for the worker."""
+    """Let a worker that is started again take its time: jobs wait in the database."""
     return True
 
 
-async def _answers(host: str, port: int) -> bool:
-    """Ask the api whether it lives."""
+async def _until_serving(host: str, port: int, supervisor: Supervisor) -> None:
+    """Wait until the api says that a study sent now would be screened."""
+    deadline = time.monotonic() + WORKER_START_SECONDS
+    while not await _answers(host, port, "/readyz"):
+        if supervisor.restarts["worker"]:
+            raise RuntimeFailure(f"worker did not start: {supervisor.last_words('worker')}")
+        if time.monotonic() > deadline:
+            raise RuntimeFailure(
+                f"The worker was not ready within {WORKER_START_SECONDS:.0f} s; "
+                f"see {supervisor.home.logs}."
+            )
+        await asyncio.sleep(PROBE_SECONDS)
+
+
+async def _answers(host: str, port: int, path: str) -> bool:
+    """Tell whether the api answers 200."""
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2.0)
     except (OSError, TimeoutError):
         return False
     try:
-        writer.write(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         line = await asyncio.wait_for(reader.readline(), 5.0)
         return b" 200 " in line
     except (OSError, TimeoutError):

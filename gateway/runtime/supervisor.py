@@ -12,6 +12,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,18 @@ class Supervisor:
                 return running.process.pid
         raise KeyError(name)
 
+    def last_words(self, name: str) -> str:
+        """Give the line of a child's logs that says best why it ended, and where it stands."""
+        path = self.home.logs / f"{name}.log"
+        older = path.with_suffix(".log.1")
+        for log_file in (path, older):
+            text = log_file.read_text(errors="replace").strip() if log_file.exists() else ""
+            lines = text.splitlines()
+            telling = [line for line in lines if re.search("error|fatal|onescan:", line, re.I)]
+            if lines:
+                return f"{(telling or lines)[-1].strip()[:300]} (see {log_file})"
+        return f"it said nothing (see {path})"
+
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         child.before_start()
         path = self.home.logs / f"{child.name}.log"
@@ -167,7 +180,7 @@ class Supervisor:
         child, deadline = running.child, time.monotonic() + running.child.start_timeout_seconds
         while not await child.ready():
             if running.process.poll() is not None:
-                raise RuntimeFailure(f"{child.name} did not start: {self._last_words(child)}")
+                raise RuntimeFailure(f"{child.name} did not start: {self.last_words(child.name)}")
             if time.monotonic() > deadline:
                 raise RuntimeFailure(
                     f"{child.name} was not ready within {child.start_timeout_seconds:.0f} s; "
@@ -214,13 +227,6 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(_exited(process), seconds)
         _end_session(process.pid)
-
-    def _last_words(self, child: Child) -> str:
-        path = self.home.logs / f"{child.name}.log"
-        lines = path.read_text(errors="replace").strip().splitlines()
-        telling = [line for line in lines if "error" in line.lower() or "fatal" in line.lower()]
-        last = (telling or lines or ["it said nothing"])[-1].strip()
-        return f"{last[:300]} (see {path})"
 
 
 async def _exited(process: subprocess.Popen[bytes]) -> None:
