@@ -158,7 +158,7 @@ def scan(
         if tag in wanted:
             found[tag] = Element(vr, value, stop - value, inner)
         position = stop
-    if delimited:
+    if delimited or any(buffer[position:end]):  # zeros at the end are padding, not a cut element
         raise IncompleteError
     return Scan(found, position, None)
 
