@@ -90,7 +90,9 @@ class StudyResult:
     timings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Stage → ``wall_seconds``, ``cpu_seconds``."""
 
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(
+        default_factory=lambda: {"software_version": __version__, "inputs": {}}
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values."""
