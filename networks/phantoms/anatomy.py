@@ -67,7 +67,9 @@ class Anatomy:
         }
 
 
-def grid_axes(patient: Patient, spacing_mm: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def grid_axes(
+    patient: Patient, spacing_mm: float, *, prone: bool = False
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the (z, y, x) voxel centres in patient mm that hold the patient and the table."""
     size = patient.size
     lateral, front, back = (patient.subcutaneous_mm[1], patient.subcutaneous_mm[0],
@@ -78,6 +80,8 @@ def grid_axes(patient: Patient, spacing_mm: float) -> tuple[FloatArray, FloatArr
     breast = 45.0 if patient.sex == "F" else 0.0
     ahead = max(ahead, (140 + breast) * size[1])
     behind = (140 + 1.3 * back) * size[1] + 14 + patient.table_top_mm + 45
+    if prone:
+        ahead, behind = ahead + patient.table_top_mm + 45, behind - patient.table_top_mm - 45
     ranges = (
         (patient.bottom_mm * size[0], patient.top_mm * size[0]),
         (-ahead, behind),
@@ -91,7 +95,7 @@ def grid_axes(patient: Patient, spacing_mm: float) -> tuple[FloatArray, FloatArr
     return z, y, x
 
 
-def sample_anatomy(seed: int, *, spacing_mm: float = 3.0) -> Anatomy:
+def sample_anatomy(seed: int, *, spacing_mm: float = 3.0, prone: bool = False) -> Anatomy:
     """Draw the patient of a seed.
 
     Parameters
@@ -100,6 +104,8 @@ def sample_anatomy(seed: int, *, spacing_mm: float = 3.0) -> Anatomy:
         The same seed gives the same bytes at the same spacing, and the same patient at any.
     spacing_mm : float
         Edge of the cubic voxels; 3 mm takes about 1.5 s on one core, 1.5 mm eight times as long.
+    prone : bool
+        Lie the patient face down: the table is in front, gas rises to the back.
 
     Returns
     -------
@@ -116,10 +122,11 @@ def sample_anatomy(seed: int, *, spacing_mm: float = 3.0) -> Anatomy:
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(20)]
     patient = draw_patient(streams[0])
     canvas = Canvas(
-        grid_axes(patient, spacing_mm),
+        grid_axes(patient, spacing_mm, prone=prone),
         size=patient.size,
         body_warp=Warp.draw(streams[1], *BODY_WARP),
         visceral_warp=Warp.draw(streams[2], *VISCERAL_WARP),
+        prone=prone,
     )
     trunk = body.draw_trunk(canvas, patient, streams[3])
     if patient.sex == "F":

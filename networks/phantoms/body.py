@@ -56,7 +56,10 @@ class Trunk:
     """(S, R, C): height above the diaphragm, patient mm; +200 far above, -200 far below."""
 
     back_mm: float
-    """y of the skin of the back, patient mm."""
+    """How far the skin of the back reaches behind y = 0, patient mm."""
+
+    front_mm: float
+    """How far the skin of the belly and chest reaches in front of y = 0, patient mm."""
 
 
 def _level(canvas: Canvas, side: FloatArray, front: FloatArray, back: FloatArray) -> FloatArray:
@@ -100,7 +103,8 @@ def draw_trunk(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> Tr
     level = _level(canvas, *skin)
     labels[level < 1] = Tissue.SKIN
     labels[level < 1 - 2.0 / 150] = Tissue.SUBCUTANEOUS_FAT
-    back_mm = float((skin[2].max()) * canvas.size[1])
+    back_mm = float(skin[2].max() * canvas.size[1])
+    front_mm = float(skin[1].max() * canvas.size[1])
     level = _level(canvas, *outer)
     fascia = SmoothField.draw(rng, sd=1.0, step_mm=16.0)
     in_wall = level < 1
@@ -120,7 +124,7 @@ def draw_trunk(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> Tr
     canvas.room[abdomen] = ABDOMEN
     level -= 1
     level *= np.float32(-105.0)
-    return Trunk(depth_mm=level, above_diaphragm_mm=above, back_mm=back_mm)
+    return Trunk(depth_mm=level, above_diaphragm_mm=above, back_mm=back_mm, front_mm=front_mm)
 
 
 def _height_above_diaphragm(
@@ -220,16 +224,18 @@ def draw_arms(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> Non
 
 
 def draw_table(canvas: Canvas, trunk: Trunk, patient: Patient, rng: np.random.Generator) -> None:
-    """Draw a curved table top below the back: a thin shell around foam."""
+    """Draw a curved table top below the patient: a thin shell around foam."""
     _, y, x = canvas.axes
     width = rng.uniform(190, 250)
     radius = rng.uniform(380, 1200)
     thickness = rng.uniform(22, 45)
-    surface = trunk.back_mm + patient.table_top_mm - x**2 / (2 * radius)
-    below = y[:, None] - surface[None, :]
+    shell_mm = max(3.0, 1.2 * canvas.spacing_mm)
+    lowest = trunk.back_mm if canvas.down > 0 else trunk.front_mm
+    surface = lowest + patient.table_top_mm - x**2 / (2 * radius)
+    below = canvas.down * y[:, None] - surface[None, :]
     within = np.abs(x)[None, :] < width
     shell = within & (below > 0) & (below < thickness)
-    foam = within & (below > 3) & (below < thickness - 3)
+    foam = within & (below > shell_mm) & (below < thickness - shell_mm)
     table = np.where(foam, Tissue.TABLE_FOAM, np.where(shell, Tissue.TABLE_SHELL, 0))
     empty = canvas.labels == Tissue.AIR
     canvas.labels[...] = np.where(empty, table[None], canvas.labels).astype(np.uint8)

@@ -43,11 +43,11 @@ def draw_stomach(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> 
 
 
 def _fill_stomach(canvas: Canvas, box: Box, lumen: np.ndarray, rng: np.random.Generator) -> None:
-    """Fill the lumen: gas to the front of a level, food to the back of one, fluid between."""
+    """Fill the lumen: gas above a level, food below another, fluid between."""
     if not lumen.any():
         return
     labels = canvas.labels[box]
-    height = np.broadcast_to(canvas.axes[1][box[1]][None, :, None], lumen.shape)
+    height = np.broadcast_to(canvas.down * canvas.axes[1][box[1]][None, :, None], lumen.shape)
     gas = float(np.clip(rng.beta(1.2, 2.5), 0, 0.8))
     food = float(rng.beta(0.8, 1.2)) * (1 - gas) if rng.random() < 0.6 else 0.0
     gas_level = float(np.quantile(height[lumen], gas))
@@ -71,7 +71,7 @@ def _loop(
 ) -> None:
     """Draw bowel along a path.
 
-    `contents` gives at each point the share of the lumen (0 to 1) that gas fills from the front.
+    `contents` gives at each point the share of the lumen (0 to 1) that gas fills from above.
     """
     box, distance, nearest = canvas.tube(path, radius, reach_mm=fat_mm, index=True)
     free = canvas.room[box] == ABDOMEN
@@ -88,7 +88,7 @@ def _loop(
         radius, dtype=np.float32
     )[index]
     share = np.asarray(contents, dtype=np.float32)[index]
-    labels[lumen & (front > 1 - 2 * share)] = Tissue.BOWEL_GAS
+    labels[lumen & (canvas.down * front > 1 - 2 * share)] = Tissue.BOWEL_GAS
     canvas.room[box][free & (distance < fat_mm)] = 0
 
 

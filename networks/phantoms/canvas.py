@@ -70,8 +70,11 @@ class Canvas:
         size: tuple[float, float, float],
         body_warp: Warp,
         visceral_warp: Warp,
+        prone: bool = False,
     ) -> None:
         self.axes = axes
+        self.down = np.float32(-1.0 if prone else 1.0)
+        """Sign of y towards the table: fluid sinks there, gas rises from it."""
         self.spacing_mm = float(axes[0][1] - axes[0][0])
         self.shape = (len(axes[0]), len(axes[1]), len(axes[2]))
         self.size = np.asarray(size, dtype=np.float64)
