@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.exceptions import ModelUnavailableError
-from gateway.triton.client import PRIORITY_ROUTINE, Inference
+from gateway.triton.client import PRIORITY_ROUTINE
 from gateway.triton.shared_memory import Source
+from gateway.triton.tensors import Inference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

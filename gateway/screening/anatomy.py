@@ -52,6 +52,17 @@ class Anatomy:
         """Give an organ; one that was never seen is absent."""
         return self.organs.get(name) or Organ(name=name, coverage="absent")
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether the liver lies to the left of the spleen, against the volume's axes.
+
+        The header has the sides wrong, or the patient has situs inversus: nobody here can tell.
+        """
+        liver, spleen = self.organ("liver").box, self.organ("spleen").box
+        if liver is None or spleen is None:
+            return False
+        return liver[4] + liver[5] > spleen[4] + spleen[5]  # columns run right → left
+
     def to_json(self) -> dict[str, Any]:
         """Give plain values for plan and result."""
         return {

@@ -19,8 +19,9 @@ from gateway.screening.plan import Plan, Step
 from gateway.screening.reasons import reason_of_error
 from gateway.screening.rules import RULES, RuleInput
 from gateway.screening.verdict import judge
-from gateway.triton.client import PRIORITY_ROUTINE, PRIORITY_STAT, Inference
+from gateway.triton.client import PRIORITY_ROUTINE, PRIORITY_STAT
 from gateway.triton.shared_memory import SharedVolume, Source
+from gateway.triton.tensors import Inference
 
 PRIORITIES = {"stat": PRIORITY_STAT, "routine": PRIORITY_ROUTINE}
 """Latency class → Triton priority."""

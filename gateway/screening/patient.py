@@ -8,14 +8,15 @@ from gateway.instance import Instance
 from gateway.screening.manifest import Manifest
 from gateway.settings import ScreeningSettings
 from gateway.study.attributes import age_years, values
+from gateway.study.header_quality import PATIENT_KEYWORDS
 
-IDENTIFIERS = ("PatientID", "PatientBirthDate")
-"""Names differ in spelling between the objects of one patient; these do not."""
+ADULT_YEARS = 18
+"""From here on a manifest's lowest age means adults."""
 
 
 def identity_reason(instances: Sequence[Instance]) -> str | None:
     """Refuse a study that holds more than one patient; empty values contradict nothing."""
-    for keyword in IDENTIFIERS:
+    for keyword in PATIENT_KEYWORDS:
         found = {"".join(values(instance.attributes, keyword)[:1]) for instance in instances}
         if len(found - {""}) > 1:
             return "identity_conflict"
@@ -43,7 +44,3 @@ def age_reason(
     if highest is not None and age > highest:
         return "age_over_limit"
     return None
-
-
-ADULT_YEARS = 18
-"""From here on a manifest's lowest age means adults."""

@@ -136,11 +136,11 @@ def plan_check(
             return skipped(manifest, reason, uid)
     if phase.name not in manifest.needs.contrast:
         return skipped(manifest, phase.reason or "contrast", uid)
-    doubt = None
+    doubt = "orientation_conflict" if anatomy.mirrored else None
     if manifest.needs.kvp and facts.kvp not in manifest.needs.kvp:
         if manifest.needs.kvp_otherwise == "not_evaluated":
             return skipped(manifest, "kvp", uid)
-        doubt = "kvp"
+        doubt = doubt or "kvp"
     box = _roi(manifest.roi, anatomy, shape, affine, anatomy_affine)
     return Step(
         check=manifest.name,

@@ -1,40 +1,28 @@
-"""A chosen series becomes a volume in shared memory that may be measured."""
+"""A chosen series becomes a volume in shared memory that may be measured; all of it blocks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
 from gateway.store.objects import ObjectReader
+from gateway.study.attributes import values
 from gateway.study.decode import decode_series
+from gateway.study.normalise import Normalisation, estimate_normalisation
+from gateway.study.quality import Quality, header_quality, pixel_quality
 from gateway.study.series import Series
 from gateway.triton.shared_memory import SharedVolume
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What is known of a volume before any network has seen it."""
+def header_verdict(series: Series) -> Quality:
+    """Judge a series by its header, for every check alike.
 
-    affine: npt.NDArray[np.float64]
-    """(slice, row, column) → LPS mm."""
-
-    spacing_mm: tuple[float, float, float]
-    """Axis order."""
-
-    sop_instance_uids: tuple[str, ...]
-    """In the order of the slices, each once."""
-
-    quality: dict[str, Any]
-    """Flags and figures of quality control, normalisation included."""
+    Age is not judged here: each check has its own limit (`gateway.screening.patient`).
+    """
+    return header_quality(series, adult_age_years=0.0, missing_age="accept")
 
 
 def decode_volume(
     series: Series, volume: SharedVolume, objects: ObjectReader, *, threads: int
 ) -> None:
-    """Decode a series into its region of shared memory; blocks.
+    """Decode a series into its region of shared memory.
 
     Raises
     ------
@@ -46,18 +34,27 @@ def decode_volume(
     )
 
 
-def examine_volume(series: Series, volume: SharedVolume) -> Prepared:
-    """Check the pixels and normalise the scanner, in place; blocks.
+def pixel_verdict(series: Series, volume: SharedVolume) -> Quality:
+    """Judge a decoded volume."""
+    position = "".join(values(series.attributes, "PatientPosition")[:1])
+    return pixel_quality(volume.array, series.geometry, patient_position=position)
 
-    Raises
-    ------
-    SeriesError
-        When the volume must not be measured.
+
+def scanner_offset(
+    volume: SharedVolume, quality: Quality, *, blood_hu: float | None
+) -> Normalisation:
+    """Estimate how far the scanner's HU are off; it is recorded with the result, not applied.
+
+    Parameters
+    ----------
+    blood_hu : float or None
+        Median HU of the aorta in a native scan.
     """
-    geometry = series.geometry
-    return Prepared(
-        affine=geometry.affine,
-        spacing_mm=geometry.spacing_mm,
-        sop_instance_uids=tuple(dict.fromkeys(f.sop_instance_uid for f in geometry.frames)),
-        quality={"flags": []},
+
+    def measured(name: str) -> float | None:
+        value = quality.measures.get(name)
+        return value if isinstance(value, float) else None
+
+    return estimate_normalisation(
+        volume.array, air_hu=measured("air_hu"), blood_hu=blood_hu, noise_hu=measured("noise_hu")
     )

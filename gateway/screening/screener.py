@@ -34,7 +34,12 @@ from gateway.screening.plan import (
     plan_check,
     skipped,
 )
-from gateway.screening.prepare import Prepared, decode_volume, examine_volume
+from gateway.screening.prepare import (
+    decode_volume,
+    header_verdict,
+    pixel_verdict,
+    scanner_offset,
+)
 from gateway.screening.provenance import check_provenance, digest_of_uids
 from gateway.screening.reasons import reason_of_error, reason_of_refusals
 from gateway.screening.threads import in_thread
@@ -42,9 +47,12 @@ from gateway.settings import Settings
 from gateway.store.objects import ObjectReader
 from gateway.study.attributes import number
 from gateway.study.choice import choose_series
+from gateway.study.geometry import SeriesGeometry
+from gateway.study.quality import Quality
 from gateway.study.series import Series, group_series
-from gateway.triton.client import PRIORITY_STAT, Inference
+from gateway.triton.client import PRIORITY_STAT
 from gateway.triton.shared_memory import SharedVolume
+from gateway.triton.tensors import Inference
 from preprocess.bodybox import body_box
 
 ANATOMY = "anatomy"
@@ -241,6 +249,9 @@ class _Run:
         return list(chosen.values()), described
 
     async def _screen_series(self, series: Series, checks: list[Manifest]) -> None:
+        header = header_verdict(series)
+        self.quality[series.key] = header.to_json()
+        header.raise_if_refused()
         geometry = series.geometry
         size_bytes = 2 * int(np.prod(geometry.shape))
         async with self.memory(size_bytes):
@@ -256,25 +267,34 @@ class _Run:
                     )
                 await self.on_stage("quality")
                 with self.clock.stage("quality"):
-                    prepared = await in_thread(examine_volume, series, volume)
-                self.quality[series.key] = prepared.quality
-                await self._screen_volume(series, checks, volume, prepared)
+                    pixels = await in_thread(pixel_verdict, series, volume)
+                quality = header + pixels
+                self.quality[series.key] = quality.to_json()
+                quality.raise_if_refused()
+                await self._screen_volume(series, checks, volume, quality)
 
     async def _screen_volume(
-        self, series: Series, checks: list[Manifest], volume: SharedVolume, prepared: Prepared
+        self, series: Series, checks: list[Manifest], volume: SharedVolume, quality: Quality
     ) -> None:
+        geometry = series.geometry
+        uids = tuple(dict.fromkeys(frame.sop_instance_uid for frame in geometry.frames))
+        self.inputs[series.key] = {"sop_instance_uids": list(uids), "digest": digest_of_uids(uids)}
         await self.on_stage("anatomy")
         with self.clock.stage("anatomy"):
-            seen = await self._see_anatomy(volume, prepared)
+            seen = await self._see_anatomy(volume, geometry)
         anatomy = parse_anatomy(seen.lesions.get("measures", {}))
         gate = self.manifests[ANATOMY].phase
         assert gate is not None
         phase = contrast_phase(anatomy, gate)
         self.anatomy[series.key] = {**anatomy.to_json(), "phase": phase.to_json()}
-        self.inputs[series.key] = {
-            "sop_instance_uids": list(prepared.sop_instance_uids),
-            "digest": digest_of_uids(prepared.sop_instance_uids),
-        }
+        with self.clock.stage("quality"):
+            normalisation = await in_thread(
+                scanner_offset,
+                volume,
+                quality,
+                blood_hu=anatomy.organ("aorta").median_hu if phase.name == "native" else None,
+            )
+            self.quality[series.key]["normalisation"] = normalisation.to_json()
         await self.on_stage("plan")
         with self.clock.stage("plan"):
             facts = SeriesFacts(
@@ -287,8 +307,8 @@ class _Run:
                         facts=facts,
                         anatomy=anatomy,
                         phase=phase,
-                        shape=volume.array.shape,
-                        affine=prepared.affine,
+                        shape=series.geometry.shape,
+                        affine=geometry.affine,
                         anatomy_affine=seen.mask_geometry,
                     )
                     for manifest in checks
@@ -297,7 +317,7 @@ class _Run:
             self.steps += plan.steps
         subject = Subject(
             volume=volume,
-            affine=prepared.affine,
+            affine=geometry.affine,
             anatomy=anatomy,
             clinical=self.request.clinical,
             report=self.request.report,
@@ -306,23 +326,23 @@ class _Run:
                 manifest,
                 self.manifests,
                 series_instance_uid=series.uid,
-                sop_instance_uids=prepared.sop_instance_uids,
+                sop_instance_uids=uids,
             ),
         )
         await self.on_stage("checks")
         with self.clock.stage("checks"):
             await self._tell(plan, subject)
 
-    async def _see_anatomy(self, volume: SharedVolume, prepared: Prepared) -> Inference:
+    async def _see_anatomy(self, volume: SharedVolume, geometry: SeriesGeometry) -> Inference:
         """Run the anatomy ensemble on the body's box."""
         manifest = self.manifests[ANATOMY]
         assert manifest.ensemble is not None
         assert manifest.recipe_json is not None
-        box = await in_thread(body_box, volume.array, prepared.spacing_mm)
+        box = await in_thread(body_box, volume.array, geometry.spacing_mm)
         return await self.triton.infer(
             manifest.ensemble,
             source=volume.source(),
-            geometry=prepared.affine,
+            geometry=geometry.affine,
             roi=np.array(box, np.int32),
             recipe=manifest.recipe_json,
             timeout_seconds=manifest.timeout_seconds,

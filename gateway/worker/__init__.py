@@ -141,7 +141,7 @@ async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
                 update_heartbeat_interval=workshop.settings.worker.heartbeat_seconds,
                 stalled_worker_timeout=2 * workshop.settings.worker.stalled_seconds,
             )
-            running = asyncio.create_task(worker.run(), name="queue")
+            running = asyncio.create_task(worker.run(), name="queue")  # type: ignore[no-untyped-call]
             stopping = asyncio.create_task(stop.wait(), name="stop")
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -152,7 +152,7 @@ async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
                 # Only now: when PostgreSQL goes away procrastinate stops too, and then
                 # the studies in hand have all the time that they need.
                 worker.shutdown_graceful_timeout = workshop.settings.worker.drain_seconds
-                worker.stop()
+                worker.stop()  # type: ignore[no-untyped-call]
             try:
                 await running
             except (psycopg.Error, queue_errors.ProcrastinateException) as error:

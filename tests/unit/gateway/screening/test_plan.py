@@ -102,6 +102,12 @@ def test_another_or_unknown_tube_voltage_is_a_doubt(kvp: float | None) -> None:
     assert planned.doubt == "kvp"
 
 
+def test_a_liver_on_the_wrong_side_is_a_doubt() -> None:
+    """A wrong header or situs inversus: the check runs, and will be indeterminate."""
+    left = organ(50.0) | {"box": [2, 8, 2, 8, 20, 30]}
+    assert step(liver=left, spleen=organ(48.0)).doubt == "orientation_conflict"
+
+
 def test_a_region_of_interest_is_the_organs_box_and_its_margin() -> None:
     """Anatomy boxes are on the 3 mm grid; the region is in voxels of the volume."""
     manifest = dataclasses.replace(LIVER, roi=Roi(organs=("liver",), margin_mm=(10.0, 5.0, 5.0)))
