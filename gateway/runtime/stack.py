@@ -8,19 +8,19 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.exceptions import OneScanError, RuntimeFailure
 from gateway.runtime import janitor
 from gateway.runtime.home import Home
+from gateway.runtime.ports import answers, free_port, refuse_taken_port
 from gateway.runtime.postgres import EmbeddedPostgres
 from gateway.runtime.supervisor import PROBE_SECONDS, Child, Supervisor
 from gateway.runtime.triton import EmbeddedTriton
@@ -131,12 +131,12 @@ async def running_url(settings: Settings) -> str:
     path = settings.home / "run" / "url"
     address = urlsplit(path.read_text().strip() if path.is_file() else "")
     host, port = address.hostname, address.port
-    return address.geturl() if host and port and await _answers(host, port, "/livez") else ""
+    return address.geturl() if host and port and await answers(host, port, "/livez") else ""
 
 
 async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Server:
-    port = settings.api.port or _free_port(settings.api.host)
-    _refuse_taken_port(settings.api.host, port)
+    port = settings.api.port or free_port(settings.api.host)
+    refuse_taken_port(settings.api.host, port)
     database = asyncio.create_task(_database(settings, home, supervisor))
     models = asyncio.create_task(_models(settings, home, supervisor))
     try:
@@ -158,7 +158,7 @@ async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Serv
         _service(settings, "worker", "worker", _at_once, drain_seconds=drain_seconds)
     )
     await supervisor.start(
-        _service(settings, "api", "serve", lambda: _answers(host, port, "/livez"))
+        _service(settings, "api", "serve", lambda: answers(host, port, "/livez"))
     )
     await _until_serving(host, port, supervisor)
     url = f"http://{settings.api.host}:{port}"
@@ -233,7 +233,7 @@ async def _at_once() -> bool:
 async def _until_serving(host: str, port: int, supervisor: Supervisor) -> None:
     """Wait until the api says that a study sent now would be screened."""
     deadline = time.monotonic() + WORKER_START_SECONDS
-    while not await _answers(host, port, "/readyz"):
+    while not await answers(host, port, "/readyz"):
         if supervisor.restarts["worker"]:
             raise RuntimeFailure(f"worker did not start: {supervisor.last_words('worker')}")
         if time.monotonic() > deadline:
@@ -242,41 +242,6 @@ async def _until_serving(host: str, port: int, supervisor: Supervisor) -> None:
                 f"see {supervisor.home.logs}."
             )
         await asyncio.sleep(PROBE_SECONDS)
-
-
-async def _answers(host: str, port: int, path: str) -> bool:
-    """Tell whether the api answers 200."""
-    try:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2.0)
-    except (OSError, TimeoutError):
-        return False
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        line = await asyncio.wait_for(reader.readline(), 5.0)
-        return b" 200 " in line
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _refuse_taken_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise RuntimeFailure(
-                f"Port {port} of {host} cannot be used ({error.strerror}); choose another one."
-            ) from error
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from pathlib import Path
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime import launch
 from gateway.runtime.home import Home
-from gateway.runtime.processes import MARKER, ProcessIdentity, session_members
+from gateway.runtime.processes import MARKER, ProcessIdentity, end_session
 
 log = logging.getLogger("onescan.runtime")
 
@@ -200,15 +200,16 @@ class Supervisor:
                 running.process.returncode,
                 delay,
             )
-            _end_session(running.process.pid)
+            end_session(running.process.pid, self.home.digest)
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_DELAY_SECONDS)
-            running.process = self._spawn(running.child)
             running.started = time.monotonic()
             self.restarts[running.child.name] += 1
             try:
+                running.process = self._spawn(running.child)
                 await self._until_ready(running)
-            except RuntimeFailure as failure:
+            except Exception as failure:
+                # A full disk, a refused fork, a probe that raises: whatever it is, try again.
                 log.error("onescan.runtime.restart_failed %s", failure)
                 await self._end(running)
             else:
@@ -226,7 +227,7 @@ class Supervisor:
             process.send_signal(signal.SIGCONT)  # a stopped child hears it only when continued
             with suppress(TimeoutError):
                 await asyncio.wait_for(_exited(process), seconds)
-        _end_session(process.pid)
+        end_session(process.pid, self.home.digest)
 
 
 async def _exited(process: subprocess.Popen[bytes]) -> None:
@@ -242,21 +243,6 @@ async def _exited(process: subprocess.Popen[bytes]) -> None:
         loop.remove_reader(descriptor)
         os.close(descriptor)
     process.wait()
-
-
-def _end_session(session: int) -> None:
-    """Kill what is left of a dead child's session, and reap what has come to us of it."""
-    for _ in range(50):
-        members = session_members(session)
-        if not members:
-            return
-        for pid, is_ours in members:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            if is_ours:
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.02)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -8,11 +8,9 @@ so that answer becomes `StubDiedError` and the caller restarts Triton (`gateway.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -24,13 +22,21 @@ from tritonclient.utils import InferenceServerException
 from gateway.contract import CT_OUTPUTS
 from gateway.exceptions import (
     ModelError,
-    ModelOutputError,
     ModelTimeoutError,
     ModelUnavailableError,
     StubDiedError,
 )
 from gateway.runtime.processes import boot_seconds
 from gateway.triton.shared_memory import Source
+from gateway.triton.tensors import (
+    Inference,
+    checked_output,
+    input_tensor,
+    read_inference,
+    text_tensor,
+)
+
+__all__ = ["PRIORITY_ROUTINE", "PRIORITY_STAT", "Inference", "TritonClient"]
 
 STUB_DIED = re.compile(
     r"stub process.*(not healthy|is unhealthy)|failed to (open|launch).*stub", re.I | re.S
@@ -54,23 +60,6 @@ CHANNEL_OPTIONS = [
 PRIORITY_STAT = 1
 PRIORITY_ROUTINE = 2
 """Levels of the models' ``dynamic_batching { priority_levels: 2 }``; 1 goes first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """What a CT ensemble answered."""
-
-    scores: NDArray[np.float32]
-    """(k,) one number a class."""
-
-    lesions: dict[str, Any]
-    """``{"lesions": [...], "measures": {...}}``."""
-
-    mask: NDArray[np.uint8]
-    """(S, R, C) label map on the recipe's grid."""
-
-    mask_geometry: NDArray[np.float64]
-    """(4, 4) mask (slice, row, column, 1) → LPS mm."""
 
 
 class TritonClient:
@@ -147,16 +136,16 @@ class TritonClient:
         inputs: dict[str, NDArray[Any]] = {
             "GEOMETRY": np.ascontiguousarray(geometry, np.float64),
             "ROI": np.ascontiguousarray(roi, np.int32),
-            "RECIPE": _text(recipe),
+            "RECIPE": text_tensor(recipe),
         }
         if source is not None:
-            inputs["SOURCE"] = _text(source.to_json())
+            inputs["SOURCE"] = text_tensor(source.to_json())
         if volume is not None:
             inputs["VOLUME"] = np.ascontiguousarray(volume, np.int16)
         if clinical is not None:
             inputs["CLINICAL"] = np.ascontiguousarray(clinical, np.float32)
         if report is not None:
-            inputs["REPORT"] = _text(report)
+            inputs["REPORT"] = text_tensor(report)
         answer = await self.call(
             model,
             inputs,
@@ -164,7 +153,7 @@ class TritonClient:
             timeout_seconds=timeout_seconds,
             priority=priority,
         )
-        return _inference(model, answer)
+        return read_inference(model, answer)
 
     async def call(
         self,
@@ -180,7 +169,7 @@ class TritonClient:
         Raises as `infer` does.
         """
         names = list(outputs)
-        tensors = [_input(name, array) for name, array in inputs.items()]
+        tensors = [input_tensor(name, array) for name, array in inputs.items()]
         wanted = [triton.InferRequestedOutput(name) for name in names]
         deadline = time.monotonic() + timeout_seconds
         delay = FIRST_RETRY_SECONDS
@@ -205,7 +194,7 @@ class TritonClient:
                     ) from error
             else:
                 self._known.add(model)
-                return {name: _output(model, name, answer.as_numpy(name)) for name in names}
+                return {name: checked_output(model, name, answer.as_numpy(name)) for name in names}
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_RETRY_SECONDS)
 
@@ -263,54 +252,3 @@ class TritonClient:
                 return None
             return ModelUnavailableError(f"Triton has no model {model!r}.")
         return ModelError(f"{model}: {message or status}")
-
-
-def _text(text: str) -> NDArray[Any]:
-    return np.array([text.encode()], dtype=np.object_)
-
-
-_TYPES = {
-    "int16": "INT16",
-    "int32": "INT32",
-    "int64": "INT64",
-    "uint8": "UINT8",
-    "float32": "FP32",
-    "float64": "FP64",
-    "object": "BYTES",
-}
-
-
-def _input(name: str, array: NDArray[Any]) -> Any:
-    tensor = triton.InferInput(name, list(array.shape), _TYPES[array.dtype.name])
-    tensor.set_data_from_numpy(array)
-    return tensor
-
-
-def _output(model: str, name: str, array: NDArray[Any] | None) -> NDArray[Any]:
-    if array is None:
-        raise ModelOutputError(f"{model} gave no {name}.")
-    return array
-
-
-def _inference(model: str, answer: dict[str, NDArray[Any]]) -> Inference:
-    scores, mask, geometry = answer["SCORES"], answer["MASK"], answer["MASK_GEOMETRY"]
-    try:
-        lesions = json.loads(answer["LESIONS"].reshape(-1)[0])
-    except (ValueError, IndexError) as error:
-        raise ModelOutputError(f"{model}: LESIONS is not JSON.") from error
-    sound = (
-        isinstance(lesions, dict)
-        and scores.dtype == np.float32
-        and scores.ndim == 1
-        and mask.dtype == np.uint8
-        and mask.ndim == 3
-        and geometry.dtype == np.float64
-        and geometry.shape == (4, 4)
-        and bool(np.isfinite(geometry).all())
-    )
-    if not sound:
-        raise ModelOutputError(
-            f"{model}: SCORES {scores.dtype}{scores.shape}, MASK {mask.dtype}{mask.shape} or "
-            f"MASK_GEOMETRY {geometry.dtype}{geometry.shape} breaks the contract."
-        )
-    return Inference(scores, lesions, mask, geometry)

@@ -16,7 +16,8 @@ import pytest
 
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime.home import Home, discard
-from gateway.runtime.postgres import EmbeddedPostgres, wheel_install
+from gateway.runtime.pginstall import wheel_install
+from gateway.runtime.postgres import EmbeddedPostgres
 from gateway.runtime.processes import working_in
 from gateway.runtime.supervisor import Supervisor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -86,6 +87,24 @@ async def test_restarts_wait_longer_each_time(supervisor: Supervisor, tmp_path: 
     moments = [float(text) for text in times.read_text().split()]
     first, second, third = (b - a for a, b in pairwise(moments[:4]))
     assert first < second < third
+
+
+async def test_a_probe_that_raises_does_not_end_the_watch(supervisor: Supervisor) -> None:
+    """Whatever goes wrong with one restart, the next one is tried."""
+    asked = 0
+
+    async def ready() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise ConnectionError("a probe met something new")
+        return True
+
+    child = shell("sleeper", "exec sleep 1000")
+    await supervisor.start(dataclasses.replace(child, ready=ready))
+    os.kill(supervisor.pid("sleeper"), signal.SIGKILL)
+    await eventually(lambda: supervisor.restarts["sleeper"] == 2)
+    os.kill(supervisor.pid("sleeper"), 0)
 
 
 async def test_a_child_that_does_not_start_says_why(supervisor: Supervisor) -> None:
