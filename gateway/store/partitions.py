@@ -50,8 +50,11 @@ def _name(table: str, day: date) -> str:
 
 
 async def _exist(connection: Connection, day: date) -> bool:
+    # Not to_regclass: it answers from a cache that may not yet know what was just committed.
     cursor = await connection.execute(
-        "SELECT to_regclass(%s) IS NOT NULL AS there", (_name(PARTITIONED[-1], day),)
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relname = %s"
+        " AND relnamespace = current_schema()::regnamespace) AS there",
+        (_name(PARTITIONED[-1], day),),
     )
     row = await cursor.fetchone()
     return bool(row and row["there"])

@@ -1,0 +1,62 @@
+"""The store handler alone, on a real database and a real folder; also as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.api import dicomweb
+from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL, SETTINGS
+from gateway.api.middlewares import tell_errors
+from gateway.settings import Settings
+from gateway.store.database import Database
+from gateway.store.keys import Principal, ensure_tenant
+from gateway.store.objects import FolderObjects, ObjectStore
+
+CONTENT_TYPE = 'multipart/related; type="application/dicom"; boundary=BB'
+
+TENANTS = ("default", "other")
+
+
+@web.middleware
+async def _as_tenant(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Take the caller's word for its tenant; authentication has tests of its own."""
+    tenant = request.headers.get("X-Tenant", TENANTS[0])
+    request[PRINCIPAL] = Principal(tenant=tenant, key_id=uuid.uuid4(), name="test")
+    return await handler(request)
+
+
+async def stow_app(
+    database: Database, objects: ObjectStore, *, max_instance_bytes: int = 2**31
+) -> web.Application:
+    """Make the application; the tenants are there."""
+    async with database.connection() as connection:
+        for tenant in TENANTS:
+            await ensure_tenant(connection, tenant)
+    settings = Settings(home=Path("/nowhere"))
+    app = web.Application(middlewares=[tell_errors, _as_tenant])
+    app[DATABASE], app[OBJECTS] = database, objects
+    app[SETTINGS] = replace(
+        settings, api=replace(settings.api, max_instance_bytes=max_instance_bytes)
+    )
+    app.add_routes(dicomweb.routes)
+    return app
+
+
+async def _serve(database_url: str, folder: str, socket: str) -> None:
+    async with Database(database_url, size=2) as database:
+        app = await stow_app(database, FolderObjects(Path(folder), reserve_bytes=0))
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.UnixSite(runner, socket).start()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(*sys.argv[1:4]))
