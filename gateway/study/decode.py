@@ -2,16 +2,18 @@
 
 Each thread owns one frame's buffer. A frame is read (or decoded) into it, turned to HU while it is
 in the cache, and written once to its place in the volume. Where the volume is a region of
-/dev/shm, one thread at a time writes by pwrite(2): a fresh page then costs one copy and no page
-fault, and the others, which would wait for the file's lock, write through the mapping.
+/dev/shm it is written by pwrite(2): a fresh page then costs one copy, no page fault and no zeroing
+(some 100 ms less for 157 MB), and a full /dev/shm is an error instead of a SIGBUS.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gateway.exceptions import PixelDataError, SeriesError
+from gateway.exceptions import PixelDataError, SeriesError, StorageFullError
 from gateway.instance import Frame
 from gateway.store.objects import ObjectReader
 from gateway.study import stored
@@ -60,8 +62,8 @@ def decode_series(
     threads : int
         0 means all cores. Memory beyond `out` is some 2 MB a thread.
     region : str
-        Name of the /dev/shm region that `out` maps from its first byte, which makes writing to
-        fresh memory quicker; empty where there is none.
+        Name of the /dev/shm region that `out` maps from its first byte; empty where there is
+        none.
 
     Raises
     ------
@@ -69,6 +71,8 @@ def decode_series(
         The first slice that does not decode, named by its place in the stack.
     LossyCompressionError
         A codestream that turns out lossy.
+    StorageFullError
+        /dev/shm has no room for the rest of the region.
     ValueError
         When `out` does not fit the geometry.
     """
@@ -79,6 +83,9 @@ def decode_series(
         if region:
             descriptor = os.open(SHM / region, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             stack.callback(os.close, descriptor)
+            if geometry.permutation[0] != 0:  # planes are scattered, so they go through the mapping
+                with _full_region_named():
+                    os.posix_fallocate(descriptor, 0, out.nbytes)
         job = _Job(series, geometry, reader, out, descriptor)
         workers = min(threads or os.cpu_count() or 1, len(geometry.frames))
         if workers == 1:
@@ -138,21 +145,29 @@ class _Job:
         hu = to_hu(values, frame)
         if self.geometry.shifts:
             hu = shift_plane(hu, self.geometry.shifts[index], self.planes.shape[1:])
-        self._write(self.planes[index], hu)
+        if self.geometry.permutation[0] == 0:
+            self._write_slice(index, hu)
+        else:
+            self.planes[index][...] = hu
 
-    def _write(self, target: VolumeArray, hu: npt.NDArray[np.int16]) -> None:
-        contiguous = target.flags.c_contiguous and hu.flags.c_contiguous
-        if self.descriptor < 0 or not contiguous or not self.write_lock.acquire(blocking=False):
-            target[...] = hu
+    def _write_slice(self, index: int, hu: npt.NDArray[np.int16]) -> None:
+        """Write a plane that is one slice of the canonical volume."""
+        flips = self.geometry.flips
+        if flips[0]:
+            index = len(self.out) - 1 - index
+        if self.geometry.permutation == (0, 2, 1):
+            hu = hu.T
+        hu = hu[:: -1 if flips[1] else 1, :: -1 if flips[2] else 1]
+        if self.descriptor < 0:
+            self.out[index] = hu
             return
-        try:
-            offset = target.ctypes.data - self.out.ctypes.data
-            data = memoryview(hu.data).cast("B")
+        data = memoryview(np.ascontiguousarray(hu).data).cast("B")
+        offset = index * self.out[0].nbytes
+        with self.write_lock, _full_region_named():
+            # One at a time: the kernel would make the others wait, spinning, for the file's lock.
             while data:
                 written = os.pwrite(self.descriptor, data, offset)
                 data, offset = data[written:], offset + written
-        finally:
-            self.write_lock.release()
 
     def _place(self, index: int) -> str:
         frame = self.geometry.frames[index]
@@ -204,6 +219,16 @@ class _Files:
             self.read_into(part, frame.object_key, offset)
             at += length
         return bytes(data)
+
+
+@contextmanager
+def _full_region_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.ENOMEM):
+            raise StorageFullError("/dev/shm has no room for the volume.") from error
+        raise
 
 
 def in_stack_order(volume: npt.NDArray[Any], geometry: SeriesGeometry) -> npt.NDArray[Any]:
