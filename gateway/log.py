@@ -17,8 +17,9 @@ from typing import Any, TextIO
 
 import structlog
 
-UID = re.compile(r"(?<![\w.])[0-2](?:\.(?:0|[1-9]\d*)){4,}(?![\w.])")
-"""DICOM UIDs have at least five components here; versions and addresses have fewer."""
+UID = re.compile(r"(?<![\d.])(?:\d+(?:\.\d+){4,}|(?=[\d.]{20})\d+(?:\.\d+){2,})")
+"""Dotted numbers of five components and more, or long ones such as 2.25 with a UUID after it;
+versions, addresses and figures are shorter."""
 
 DATABASE_DETAIL = re.compile(r"(?m)^(?:DETAIL|CONTEXT|LINE \d+):.*$\n?")
 """Lines of a PostgreSQL error that may repeat values of a row."""

@@ -28,15 +28,6 @@ REQUEST_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
-INTAKE_INSTANCES = Counter(
-    "onescan_intake_instances_total",
-    "DICOM instances received.",
-    ["outcome"],
-    registry=REGISTRY,
-)
-INTAKE_BYTES = Counter(
-    "onescan_intake_bytes_total", "Bytes of DICOM instances kept.", registry=REGISTRY
-)
 QUEUE_DEPTH = Gauge(
     "onescan_queue_depth", "Screenings that wait for a worker.", ["lane"], registry=REGISTRY
 )

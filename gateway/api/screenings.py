@@ -18,6 +18,7 @@ from gateway.exceptions import (
     UnknownCheckError,
     UnsupportedMediaTypeError,
 )
+from gateway.intake.header import MAX_UID_CHARACTERS, UID
 from gateway.results.json import screening_result
 from gateway.screening.clinical import read_clinical
 from gateway.screening.findings import thresholds_json
@@ -27,9 +28,6 @@ from gateway.store.queue import LANES
 
 EXAM_CONTEXTS = ("screening", "incidental", "oncology", "unknown")
 """Which lung rule applies follows it."""
-
-MAXIMUM_UID_LENGTH = 64
-"""PS3.5, 9.1."""
 
 MAXIMUM_IDEMPOTENCY_KEY_LENGTH = 255
 
@@ -98,7 +96,7 @@ def read_order(body: Mapping[str, Any], manifests: Mapping[str, Manifest]) -> sc
             f"Unknown field {unknown[0][:40]!r}; known are {', '.join(_FIELDS)}."
         )
     uid = body.get("study_instance_uid")
-    if not isinstance(uid, str) or not uid or len(uid) > MAXIMUM_UID_LENGTH or "\0" in uid:
+    if not isinstance(uid, str) or len(uid) > MAX_UID_CHARACTERS or not UID.fullmatch(uid):
         raise InvalidJsonError("study_instance_uid must be a UID.")
     installed = [name for name, manifest in manifests.items() if manifest.is_check]
     checks = body.get("checks", installed)

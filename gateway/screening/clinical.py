@@ -6,6 +6,7 @@ by name, never corrected.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ REPORT = "report"
 
 MAXIMUM_REPORT_LENGTH = 100_000
 """Characters; the longest reports have some ten thousand."""
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]").search
+"""PostgreSQL keeps neither NUL nor half a surrogate pair."""
 
 SEXES = ("F", "M")
 
@@ -75,7 +79,7 @@ def _read(name: str, value: Any) -> Any:
             raise InvalidClinicalError(f"clinical.sex must be one of {', '.join(SEXES)}.")
         return value
     if name == REPORT:
-        if not isinstance(value, str) or len(value) > MAXIMUM_REPORT_LENGTH or "\0" in value:
+        if not isinstance(value, str) or len(value) > MAXIMUM_REPORT_LENGTH or _UNSTORABLE(value):
             raise InvalidClinicalError(
                 f"clinical.report must be text of at most {MAXIMUM_REPORT_LENGTH} characters."
             )

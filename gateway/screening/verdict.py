@@ -72,7 +72,11 @@ def judge(
     if reason is not None and said is None:
         said = Text(REASONS[reason].en, REASONS[reason].zh)
     advice, urgency = _follow_up(manifest, state, grade)
-    parts = [part for part in (grade and grade.text, said, advice) if part]
+    if reason == "truncated" and grade is not None:
+        seen = Text(_IN_PART.en + grade.text.en, _IN_PART.zh + grade.text.zh)
+        parts = [part for part in (said, seen) if part]
+    else:
+        parts = [part for part in (grade and grade.text, said, advice) if part]
     if partial:
         parts.append(_PARTIAL)
     if manifest.limits:
@@ -88,6 +92,8 @@ def judge(
         text=_joined(parts),
     )
 
+
+_IN_PART = Text("In the part that was seen: ", "可见部分:")
 
 _PARTIAL = Text(
     "Measures that need an organ outside the scan were left out.",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from gateway.metrics import REAPED
 from gateway.settings import WorkerSettings
 from gateway.store.database import Connection, Database
 from gateway.store.queue import enqueue
@@ -109,6 +110,8 @@ async def run_reaper(database: Database, settings: WorkerSettings) -> None:
         try:
             async with database.connection() as connection:
                 found = await reap(connection, settings)
+            for outcome in ("retried", "failed", "enqueued"):
+                REAPED.labels(outcome).inc(getattr(found, outcome))
             if found != Reaped():
                 log.warning(
                     "onescan.reaper.reaped retried=%d failed=%d enqueued=%d",

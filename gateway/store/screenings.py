@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from gateway.exceptions import ConflictError, NotFoundError, StaleAttemptError
@@ -19,6 +20,8 @@ from gateway.store.queue import DEFER_SQL, enqueue, job_parameters
 
 Row = dict[str, Any]
 """A row of ``screenings``."""
+
+KEY_WAS_USED = "The idempotency key was used before, with another body."
 
 _FENCE = "screening_id = %(id)s AND attempt = %(attempt)s AND worker = %(worker)s"
 
@@ -84,7 +87,22 @@ async def create(
             _same_body(known, order)
             return known, False
     screening_id = uuid4()
-    cursor = await connection.execute(
+    try:
+        cursor = await connection.execute(*_insert(tenant, order, screening_id, idempotency_key))
+    except psycopg.errors.UniqueViolation:
+        # The same key for another study, at the same moment.
+        raise ConflictError(KEY_WAS_USED) from None
+    row = await cursor.fetchone()
+    assert row is not None
+    await _event(connection, screening_id, tenant, "accepted", {"lane": order.lane})
+    return row, True
+
+
+def _insert(
+    tenant: str, order: Order, screening_id: UUID, idempotency_key: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Give the statement that makes screening and job, and its parameters."""
+    return (
         f"""
         WITH job AS ({DEFER_SQL}), latest AS (
             SELECT screening_id, version FROM screenings
@@ -108,10 +126,6 @@ async def create(
             "key": idempotency_key,
         },
     )
-    row = await cursor.fetchone()
-    assert row is not None
-    await _event(connection, screening_id, tenant, "accepted", {"lane": order.lane})
-    return row, True
 
 
 async def find(
@@ -367,4 +381,4 @@ def _same_body(row: Row, order: Order) -> None:
         and row["clinical"] == dict(order.clinical)
     )
     if not same:
-        raise ConflictError("The idempotency key was used before, with another body.")
+        raise ConflictError(KEY_WAS_USED)

@@ -144,6 +144,13 @@ async def test_released_results_are_shown_before_the_end(api: Client, study: str
         ({}, "request.invalid_json"),
         ({"study_instance_uid": 7}, "request.invalid_json"),
         ({"study_instance_uid": "1." + "2" * 80}, "request.invalid_json"),
+        ({"study_instance_uid": "1.2\ud800"}, "request.invalid_json"),
+        ({"study_instance_uid": "1.2.x"}, "request.invalid_json"),
+        (
+            {"study_instance_uid": STUDY, "clinical": {"report": "\ud800"}},
+            "request.invalid_clinical",
+        ),
+        ({"study_instance_uid": STUDY, "clinical": {"report": "a\0"}}, "request.invalid_clinical"),
         ({"study_instance_uid": STUDY, "cheks": []}, "request.invalid_json"),
         ({"study_instance_uid": STUDY, "checks": []}, "request.invalid_json"),
         ({"study_instance_uid": STUDY, "checks": "liver"}, "request.invalid_json"),

@@ -93,6 +93,7 @@ def test_a_truncated_liver_may_be_positive_never_negative(hu: float, state: str)
     said = verdict(hu, truncated=True)
     assert said.state == state
     assert said.reason == (None if state == "positive" else "truncated")
+    assert ("In the part that was seen" in said.text.en) == (state != "positive")
 
 
 def test_an_unmeasured_liver_is_no_answer() -> None:
