@@ -22,9 +22,11 @@ _TABLES = {
     "side": (85, 103, 115, 116, 117, 123, 128, 128, 120, 105, 84, 62, 40, 22, 16),
     "front": (58, 60, 62, 62, 66, 78, 89, 91, 84, 70, 52, 37, 22, 12, 8),
     "back": (85, 85, 70, 58, 61, 70, 83, 87, 85, 77, 65, 52, 38, 22, 12),
-    "wall_side": (72, 62, 40, 20, 17, 15, 15, 17, 28, 50, 78, 95, 100, 72, 50),
+    "wall_side": (72, 62, 38, 17, 14, 13, 14, 16, 28, 50, 78, 95, 100, 72, 50),
     "wall_front": (28, 22, 14, 11, 11, 12, 15, 18, 21, 22, 22, 22, 22, 25, 30),
-    "wall_back": (55, 50, 50, 50, 46, 38, 26, 25, 30, 36, 40, 45, 48, 48, 45),
+    "wall_back": (55, 50, 46, 38, 32, 26, 21, 22, 28, 36, 40, 45, 48, 48, 45),
+    # what the back muscles bulge out behind the wall
+    "bulge_back": (2, 4, 8, 14, 15, 12, 6, 4, 2, 0, 0, 0, 0, 0, 0),
     "fat_front": (1.1, 1.1, 1.1, 1.1, 1.0, 0.75, 0.5, 0.4, 0.35, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3),
     "fat_side": (1.5, 1.4, 1.3, 1.1, 1.0, 0.9, 0.75, 0.7, 0.7, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4),
     "fat_back": (1.3, 1.3, 1.2, 1.1, 1.0, 0.85, 0.7, 0.6, 0.6, 0.6, 0.7, 0.7, 0.7, 0.7, 0.7),
@@ -98,6 +100,7 @@ def draw_trunk(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> Tr
     ]
     outer = [axis + w for axis, w in zip((side, front, back), wall)]
     skin = [axis + f for axis, f in zip(outer, rim)]
+    skin[2] = skin[2] + t["bulge_back"]
     labels = canvas.labels
 
     level = _level(canvas, *skin)
@@ -165,10 +168,17 @@ def draw_breasts(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> 
     large = float(np.clip(28 + 1.6 * (patient.bmi - 20) + rng.normal(0, 6), 16, 70))
     gland = float(np.clip(0.75 - 0.006 * (patient.age_years - 30) + rng.normal(0, 0.1), 0.25, 0.9))
     drop = float(rng.normal(0, 12))
+    z = 125 + drop
+    front = (
+        float(outline("front", z))
+        + float(outline("wall_front", z)) * patient.muscle**0.5
+        + float(outline("fat_front", z)) * patient.subcutaneous_mm[0]
+    )
+    y = -0.9 * front
     for side in (-1, 1):
         for scale, tissue in ((1.0, Tissue.SKIN), (0.95, Tissue.SUBCUTANEOUS_FAT)):
             canvas.draw_tube(
-                [(125 + drop, -104, side * 72), (118 + drop, -112, side * 78)],
+                [(z, y, side * 70), (z - 7, y - 6, side * 76)],
                 large * 1.15 * scale,
                 tissue,
                 over=(Tissue.AIR, Tissue.SKIN),
@@ -176,7 +186,7 @@ def draw_breasts(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> 
                 stretch=(1.1, 0.62, 1.1),
             )
         canvas.draw_tube(
-            [(125 + drop, -112, side * 74), (120 + drop, -118, side * 76)],
+            [(z, y - 10, side * 72), (z - 5, y - 14, side * 74)],
             large * 0.6 * gland,
             Tissue.BREAST_GLAND,
             over=(Tissue.SUBCUTANEOUS_FAT,),
@@ -229,7 +239,7 @@ def draw_table(canvas: Canvas, trunk: Trunk, patient: Patient, rng: np.random.Ge
     width = rng.uniform(190, 250)
     radius = rng.uniform(380, 1200)
     thickness = rng.uniform(22, 45)
-    shell_mm = max(3.0, 1.2 * canvas.spacing_mm)
+    shell_mm = max(4.0, 1.4 * canvas.spacing_mm)
     lowest = trunk.back_mm if canvas.down > 0 else trunk.front_mm
     surface = lowest + patient.table_top_mm - x**2 / (2 * radius)
     below = canvas.down * y[:, None] - surface[None, :]

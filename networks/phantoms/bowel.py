@@ -161,7 +161,7 @@ def draw_small_bowel(canvas: Canvas, patient: Patient, rng: np.random.Generator)
     shift = np.array(patient.organ_shift_mm["bowel"])
     push = 0.8 * patient.visceral_fat_mm
     low = np.array([-225.0, -72 - push, -88.0])
-    high = np.array([-50.0, 12.0, 88.0])
+    high = np.array([-32.0, 12.0, 88.0])
     count = int(rng.integers(260, 400))
     place = np.array([-70.0, -20.0, 50.0])
     heading = rng.standard_normal(3)
@@ -182,10 +182,10 @@ def draw_small_bowel(canvas: Canvas, patient: Patient, rng: np.random.Generator)
             _loop(canvas, course[part], radius[part], gas[part], rng, wall_mm=2.2,
                   solid=Tissue.BOWEL_FLUID, fat_mm=1.2)  # fmt: skip
     root = np.array([-75.0, -8.0, 4.0])
-    for end in course[rng.integers(0, count, 22)]:
+    for end in course[rng.integers(0, count, 36)]:
         bend = 0.5 * (root + end) + rng.normal(0, 8, 3)
         canvas.draw_tube(
-            [root + rng.normal(0, 4, 3), bend, end], [2.6, 2.0, 1.4], Tissue.MESENTERIC_VESSEL,
+            [root + rng.normal(0, 4, 3), bend, end], [3.0, 2.2, 1.5], Tissue.MESENTERIC_VESSEL,
             over=(Tissue.VISCERAL_FAT,),
         )  # fmt: skip
 

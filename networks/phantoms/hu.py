@@ -30,7 +30,7 @@ _NATIVE: dict[Tissue, tuple[float, float, float]] = {
     Tissue.TABLE_FOAM: (-920, 30, 6),
     Tissue.SKIN: (5, 15, 12),
     Tissue.SUBCUTANEOUS_FAT: (-104, 4, 5),
-    Tissue.VISCERAL_FAT: (-101, 5, 8),
+    Tissue.VISCERAL_FAT: (-101, 5, 11),
     Tissue.MEDIASTINAL_FAT: (-95, 6, 10),
     Tissue.PERICARDIAL_FAT: (-95, 6, 9),
     Tissue.MUSCLE: (44, 6, 13),

@@ -151,6 +151,6 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         volume_ml={name: round(float(value), 1) for name, value in volume.items()},
         pancreas_fat=float(np.clip(fat_mean + rng.normal(0, 0.15), 0, 0.6)),
         pdff_percent=round(float(pdff), 1),
-        marrow_hu=float(np.clip(265 - 2.15 * age + rng.normal(0, 28), 50, 290)),
+        marrow_hu=float(np.clip(248 - 2.2 * age + rng.normal(0, 28), 50, 290)),
         table_top_mm=float(rng.uniform(2, 16)),
     )

@@ -41,10 +41,11 @@ def draw_spine(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> No
     back = spine_y(z)
     bulk = np.interp(z, [-300, -200, -60, 60, 200, 330], [20, 27, 27, 21, 18, 20])
     wall = (*SOFT, Tissue.SPINAL_CANAL)
+    plane_mm = float(np.clip(0.6 + 0.12 * (patient.bmi - 20), 0.3, 3.0))
     for side in (-1, 1):
         path = np.stack([z, back + 35, np.full(len(z), 31.0 * side)], axis=-1)
         thick = bulk * patient.muscle**0.5
-        for extra, tissue in ((2.6, Tissue.INTERMUSCULAR_FAT), (0, Tissue.PARASPINAL_MUSCLE)):
+        for extra, tissue in ((plane_mm, Tissue.INTERMUSCULAR_FAT), (0, Tissue.PARASPINAL_MUSCLE)):
             canvas.draw_tube(
                 path, thick + extra, tissue, over=wall, visceral=0, stretch=(1, 0.85, 1.1)
             )
@@ -87,7 +88,7 @@ def _draw_vertebra(canvas: Canvas, low: float, high: float, x0: float) -> None:
     rear = y0 + half_y
     tip = 44.0 if lumbar else 33.0
     fall = 6.0 if lumbar else 20.0
-    thick = 4.6 if lumbar else 3.8
+    thick = 5.8 if lumbar else 4.8
     parts: list[tuple[list[tuple[float, float, float]], float, float]] = []
     for side in (-1, 1):
         s = side * half_x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian
 
 from networks.phantoms.acquire import Acquisition, acquire
-from networks.phantoms.anatomy import sample_anatomy
+from networks.phantoms.anatomy import Anatomy, sample_anatomy
 from networks.phantoms.findings import plant
 from networks.phantoms.header import POSITIONS, StudyHeader, UidMaker
 from networks.phantoms.hu import PHASES, tissue_hu
@@ -146,7 +147,7 @@ def make_study(
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence([seed, 1]).spawn(3)]
 
     spacing = anatomy_spacing_mm or (2.0 if matrix >= 256 else 3.0)
-    anatomy = sample_anatomy(seed, spacing_mm=spacing, prone=position.endswith("P"))
+    anatomy = _anatomy(seed, spacing, position.endswith("P"))
     table = tissue_hu(
         anatomy.patient, streams[0], phase=phase, pdff_percent=planted.pdff_percent, kvp=voltage
     )
@@ -213,8 +214,17 @@ def make_study(
         np.savez_compressed(
             out / "labels.npz", labels=anatomy.organ_labels(), affine=anatomy.affine
         )
-    (out / "truth.json").write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
-    return truth
+    text = json.dumps(truth, indent=2) + "\n"
+    (out / "truth.json").write_text(text, encoding="utf-8")
+    return dict(json.loads(text))
+
+
+@lru_cache(maxsize=2)
+def _anatomy(seed: int, spacing_mm: float, prone: bool) -> Anatomy:
+    """Keep the last anatomies: variants of one study are often written in a row."""
+    anatomy = sample_anatomy(seed, spacing_mm=spacing_mm, prone=prone)
+    anatomy.labels.flags.writeable = False
+    return anatomy
 
 
 def _range(
