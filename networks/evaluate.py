@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from networks.export import open_session
 from networks.inference import Run, dice_by_class, label_volume
 from networks.labels import ANATOMY_LABELS
+from networks.phantoms.acquire import acquire
 from networks.phantoms.anatomy import sample_anatomy
 from networks.phantoms.paint import paint
+from networks.phantoms.profiles import PROFILES
 from networks.pool import SPACING_MM, UNSEEN_SEED
 from networks.reference import RealCase, organs_from_total, read_real_cases
+from preprocess.grid import Grid
 from preprocess.resample import resample
 
 MODEL = Path(__file__).resolve().parent.parent / "model_repository/anatomy_net/1/model.onnx"
@@ -32,6 +34,12 @@ FIRST_TEST_SEED = UNSEEN_SEED + 1000
 
 PHASES = ("native", "native", "native", "arterial", "venous", "delayed")
 """Cycled over the test phantoms: half native."""
+
+SERIES = ((5.0, "soft"), (3.0, "standard"), (2.5, "soft"), (5.0, "standard"), (3.0, "sharp"))
+"""Thickness in mm and kernel, cycled over the test phantoms."""
+
+MATRIX = 256
+"""Rows and columns of the test scans; at 3 mm a matrix of 512 gives the same."""
 
 SLAB_SLICES = 30
 """90 mm, centred on the liver's middle slice."""
@@ -50,26 +58,68 @@ def onnx_run(path: Path) -> Run:
     return run
 
 
-def test_scan(index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """Draw a test phantom as its own painter paints it, with a plain scanner's blur and noise.
+def phantom_scan(index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """Draw a test phantom, scan it with one of the scanner models and resample it as served.
 
     Parameters
     ----------
     index : int
-        Counted from FIRST_TEST_SEED.
+        Counted from FIRST_TEST_SEED; cycles over phases, scanners and series.
 
     Returns
     -------
     hu : (S, R, C) ndarray of int16
+        On the 3 mm grid of the served pipeline.
     organs : (S, R, C) ndarray of uint8
+        Truth, looked up on the same grid.
     """
     seed = FIRST_TEST_SEED + index
     anatomy = sample_anatomy(seed, spacing_mm=SPACING_MM)
     rng = np.random.default_rng((seed, 2))
-    hu = paint(anatomy, rng, phase=PHASES[index % len(PHASES)])
-    noise = gaussian_filter(rng.standard_normal(hu.shape, np.float32), (0.3, 0.5, 0.5))
-    hu = gaussian_filter(hu, 0.4) + noise * np.float32(rng.uniform(4, 16) / noise.std())
-    return np.clip(hu, -1024, 3071).astype(np.int16), anatomy.organ_labels()
+    names = sorted(PROFILES)
+    thickness_mm, kernel = SERIES[index % len(SERIES)]
+    scan = acquire(
+        paint(anatomy, rng, phase=PHASES[index % len(PHASES)]),
+        anatomy.affine,
+        PROFILES[names[index % len(names)]],
+        rng,
+        kernel=kernel,
+        matrix=MATRIX,
+        thickness_mm=thickness_mm,
+        increment_mm=thickness_mm,
+    )
+    target = (SPACING_MM,) * 3
+    hu = resample(scan.hu, spacing_mm=scan.spacing_mm, target_spacing_mm=target)
+    shape = (scan.hu.shape[0], scan.hu.shape[1], scan.hu.shape[2])
+    affine = Grid(shape, scan.affine).resampled(target).affine
+    truth = look_up(anatomy.organ_labels(), anatomy.affine, hu.shape, affine)
+    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16), truth
+
+
+def look_up(
+    labels: NDArray[np.uint8],
+    affine: NDArray[np.float64],
+    shape: Sequence[int],
+    target: NDArray[np.float64],
+) -> NDArray[np.uint8]:
+    """Take the nearest label for every voxel of another grid with parallel axes; 0 outside.
+
+    Parameters
+    ----------
+    labels, affine : (S, R, C) and (4, 4) ndarray
+        Label map, and its (slice, row, column, 1) → LPS mm.
+    shape, target : three int and (4, 4) ndarray
+        The other grid.
+    """
+    step = np.linalg.solve(affine, target)
+    index, within = [], []
+    for axis, (size, count) in enumerate(zip(shape, labels.shape)):
+        position = np.rint(np.arange(size) * step[axis, axis] + step[axis, 3]).astype(int)
+        within.append((position >= 0) & (position < count))
+        index.append(np.clip(position, 0, count - 1))
+    found = labels[np.ix_(*index)]
+    found[~(within[0][:, None, None] & within[1][:, None] & within[2])] = 0
+    return found
 
 
 def interval(values: Sequence[float], seed: int = 0) -> dict[str, float]:
@@ -92,7 +142,7 @@ def evaluate_phantoms(run: Run, count: int) -> dict[str, dict[str, dict[str, flo
     """Dice per organ on unseen phantoms, whole and as a 90 mm slab through the liver."""
     whole, slab = [], []
     for index in range(count):
-        hu, truth = test_scan(index)
+        hu, truth = phantom_scan(index)
         whole.append(dice_by_class(label_volume(run, hu), truth, ANATOMY_LABELS))
         slices = np.flatnonzero((truth == ANATOMY_LABELS.index("liver")).any(axis=(1, 2)))
         first = max(0, int(np.median(slices)) - SLAB_SLICES // 2)
@@ -104,21 +154,16 @@ def evaluate_phantoms(run: Run, count: int) -> dict[str, dict[str, dict[str, flo
     }
 
 
-def back_to(labels: NDArray[np.uint8], shape: Sequence[int], spacing_mm: Sequence[float]) -> Any:
-    """Look up each voxel of a reference grid in a label map of the same extent at 3 mm."""
-    index = []
-    for size, count, step in zip(shape, labels.shape, spacing_mm):
-        position = (np.arange(size) - (size - 1) / 2) * step / SPACING_MM + (count - 1) / 2
-        index.append(np.clip(np.rint(position).astype(int), 0, count - 1))
-    return labels[np.ix_(*index)]
-
-
 def evaluate_real(run: Run, case: RealCase) -> dict[str, Any]:
     """Dice and reference volume per organ on a real scan, on the reference's own grid."""
     hu = resample(case.hu, spacing_mm=case.spacing_mm, target_spacing_mm=(SPACING_MM,) * 3)
     found = label_volume(run, np.rint(hu).astype(np.int16))
     truth = organs_from_total(case.total_labels)
-    found = back_to(found, truth.shape, case.spacing_mm)
+    s, r, c = truth.shape
+    reference = Grid((s, r, c), np.diag([*case.spacing_mm, 1.0]))
+    found = look_up(
+        found, reference.resampled((SPACING_MM,) * 3).affine, truth.shape, reference.affine
+    )
     voxel_ml = float(np.prod(case.spacing_mm)) / 1000
     figures = {}
     for name, dice in dice_by_class(found, truth, ANATOMY_LABELS).items():

@@ -144,6 +144,7 @@ def draw_palette(rng: np.random.Generator) -> tuple[Floats, Floats]:
         texture[tissue] = grain * rng.uniform(0.5, 1.5)
     _related(rng, mean, texture)
     if rng.random() < CONTRAST_SHARE:
+        mean[[Tissue.LUNG_RIGHT_VESSEL, Tissue.LUNG_LEFT_VESSEL]] += rng.uniform(20, 250)
         phase = ("arterial", "venous", "delayed")[rng.integers(3)]
         for tissues, (low, high) in _ADDED[phase].items():
             mean[list(tissues)] += rng.uniform(low, high)

@@ -179,7 +179,9 @@ def train_step(plan: Plan, state: State, hu: Tensor, labels: Tensor, weights: Te
         group["lr"] = learning_rate(plan, state)
     with torch.autocast("cpu", torch.bfloat16, enabled=plan.bf16):
         levels = state.network.supervised(windows(hu))
-    loss = segmentation_loss(levels, labels, weights)
+    # rare classes are found early; later the weights would only fatten their borders
+    annealed = weights ** (1 - progress(plan, state))
+    loss = segmentation_loss(levels, labels, annealed)
     state.optimiser.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), GRADIENT_NORM)

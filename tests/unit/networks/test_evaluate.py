@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from networks.evaluate import back_to, interval
+from networks.evaluate import interval, look_up, phantom_scan
 from networks.inference import dice_by_class, label_volume
 from networks.labels import ANATOMY_LABELS
 from networks.reference import organs_from_total, read_nifti
@@ -36,11 +36,33 @@ def test_interval_holds_the_mean() -> None:
     assert 0.7 <= figures["low"] < figures["dice"] < figures["high"] <= 0.95
 
 
-def test_labels_are_looked_up_on_the_finer_grid() -> None:
-    """At 1.5 mm every voxel of a 3 mm label map answers for two along each axis."""
+def test_labels_are_looked_up_on_a_finer_grid() -> None:
+    """At half the spacing every voxel of a label map answers for two along each axis."""
     labels = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
-    fine = back_to(labels, (4, 4, 4), (1.5, 1.5, 1.5))
-    np.testing.assert_array_equal(fine, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+    fine = np.diag([1.5, 1.5, 1.5, 1.0])
+    fine[:3, 3] = -0.75
+    found = look_up(labels, np.diag([3.0, 3.0, 3.0, 1.0]), (4, 4, 4), fine)
+    np.testing.assert_array_equal(found, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+
+
+def test_outside_a_label_map_is_background() -> None:
+    """Voxels of the other grid that the label map does not reach are 0."""
+    labels = np.full((2, 2, 2), 5, np.uint8)
+    shifted = np.eye(4)
+    shifted[:3, 3] = -1
+    found = look_up(labels, np.eye(4), (3, 3, 4), shifted)
+    assert found.sum() == 5 * 8
+    assert found[0].sum() == found[:, 0].sum() == found[..., 0].sum() == found[..., 3].sum() == 0
+
+
+def test_phantom_scan_and_truth_share_their_grid() -> None:
+    """On the 3 mm grid the voxels called lung are dark and those called bone are bright."""
+    hu, organs = phantom_scan(1)
+    assert hu.shape == organs.shape
+    lung = organs == ANATOMY_LABELS.index("lung_left")
+    bone = organs == ANATOMY_LABELS.index("vertebrae")
+    assert np.median(hu[lung]) < -700
+    assert np.median(hu[bone]) > 80
 
 
 def test_labels_of_any_size_come_back_on_their_grid() -> None:
