@@ -255,7 +255,9 @@ class _Run:
         geometry = series.geometry
         size_bytes = 2 * int(np.prod(geometry.shape))
         async with self.memory(size_bytes):
-            with SharedVolume.create(geometry.shape, home=self.settings.home) as volume:
+            with self.clock.stage("memory"):
+                region = SharedVolume.create(geometry.shape, home=self.settings.home)
+            with region as volume:
                 await self.on_stage("decode")
                 with self.clock.stage("decode"):
                     await in_thread(
