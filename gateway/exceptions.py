@@ -265,7 +265,7 @@ class InstanceTooLargeError(InstanceError):
 
 
 class UnsupportedPartError(InstanceError):
-    """This part of the request is not application/dicom."""
+    """The part of the request is not application/dicom."""
 
     code = "instance.unsupported_part"
     status = 415

@@ -39,13 +39,16 @@ def migrate(url: str) -> None:
         creator=lambda: psycopg.connect(url),
         poolclass=sqlalchemy.pool.NullPool,
     )
-    with engine.begin() as connection:
-        connection.execute(sqlalchemy.text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        config.set_main_option("path_separator", "os")
-        command.upgrade(config, "head")
-        _migrate_queue(connection.connection.driver_connection)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+            config.set_main_option("path_separator", "os")
+            command.upgrade(config, "head")
+            _migrate_queue(connection.connection.driver_connection)
+    except sqlalchemy.exc.DBAPIError as error:
+        raise error.orig or error from None
 
 
 def _migrate_queue(connection: Any) -> None:
