@@ -487,7 +487,7 @@ class ManifestError(OneScanError):
 
 
 class StaleAttemptError(OneScanError):
-    """This attempt at the screening was given up; its write was refused."""
+    """The attempt at the screening was given up; its write was refused."""
 
     code = "screening.stale_attempt"
     status = 409
