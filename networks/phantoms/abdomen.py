@@ -171,7 +171,8 @@ def draw_liver(canvas: Canvas, trunk: Trunk, patient: Patient, rng: np.random.Ge
     level += 0.05 * canvas.field(box, SmoothField.draw(rng, sd=1.0, step_mm=35.0))
     # the right lobe clings to the diaphragm and the wall
     wall = np.minimum(trunk.depth_mm[box], -0.8 * trunk.above_diaphragm_mm[box])
-    level -= 0.42 * np.exp(-np.maximum(wall, 0) / 16) / (1 + np.exp((dx - 68) / 12))
+    cling = np.clip((dz + 55) / 45, 0, 1) / (1 + np.exp((dx - 68) / 12))
+    level -= 0.42 * np.exp(-np.maximum(wall, 0) / 16) * cling
     rind = _gap(canvas, box, patient, 1.5, 80.0, rng)
     mask, _ = canvas.grow(box, level, Tissue.LIVER, volume_ml=volume, rind=rind, limit=3.0)
     if not mask.any():

@@ -29,7 +29,7 @@ Secondary Capture screen that says it is CT."""
 THICK_MM = 5.0
 """Thickness and increment of the thick series."""
 
-UPPER_ABDOMEN_MM = 25.0
+UPPER_ABDOMEN_MM = 0.0
 """Body z at the middle of a scan that holds fewer slices than the phantom."""
 
 AGENT = "Iohexol 300 mgI/mL"

@@ -54,9 +54,7 @@ def _hu(instances: list[pydicom.Dataset]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("plain")
-    truth = make_study(
-        out, **QUICK | {"slices": 14, "series": ("scout", "thick", "thin", "sharp", "dose")}
-    )
+    truth = make_study(out, **QUICK | {"series": ("scout", "thick", "thin", "sharp", "dose")})
     return out, truth
 
 
@@ -67,7 +65,7 @@ def test_truth_is_written_beside_the_series(plain: tuple[Path, dict[str, Any]]) 
     assert truth["seed"] == 7
     assert truth["findings"] == []
     assert truth["steatosis"]["grade"] == "S0"
-    assert truth["coverage"]["liver"] == {"coverage": "complete", "truncated_sides": []}
+    assert truth["coverage"]["spleen"] == {"coverage": "complete", "truncated_sides": []}
 
 
 def test_every_instance_says_that_it_is_a_phantom(plain: tuple[Path, dict[str, Any]]) -> None:
