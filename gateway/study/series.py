@@ -190,7 +190,7 @@ def _is_localizer(instance: Instance) -> bool:
 def _volumes(group: Sequence[Instance]) -> list[list[Frame]]:
     """Split CT frames into volumes; every part has at least MINIMUM_SLICES or nothing is split."""
     parts = [[frame for instance in group for frame in instance.frames]]
-    if any(instance.sop_class_uid not in CT_SOP_CLASSES for instance in group):
+    if not parts[0] or any(i.sop_class_uid not in CT_SOP_CLASSES for i in group):
         return parts
     orientations: list[np.ndarray[Any, Any]] = []
 
@@ -237,7 +237,7 @@ def _split(
     for frame in frames:
         groups[key(frame)].append(frame)
     parts = list(groups.values())
-    if len(parts) == 1 or min(map(len, parts)) < MINIMUM_SLICES:
+    if len(parts) < 2 or min(map(len, parts)) < MINIMUM_SLICES:
         return [frames]
     if apart and any(_coplanar(part) for part in parts):
         return [frames]
