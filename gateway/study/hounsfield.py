@@ -47,9 +47,12 @@ def to_hu(values: npt.NDArray[Any], frame: Frame) -> npt.NDArray[np.int16]:
     padding = _visible_padding(values, frame)
     slope, intercept = float(frame.rescale_slope or 1), float(frame.rescale_intercept or 0)
     limits = np.iinfo(values.dtype)
+    smallest = -(1 << frame.bits_stored - 1) if signed else 0
+    largest = smallest + (1 << frame.bits_stored) - 1
     low, high = max(HU_MIN - intercept, limits.min), min(HU_MAX - intercept, limits.max)
     if slope == 1 and intercept.is_integer() and low <= high:
-        np.clip(values, int(low), int(high), out=values)
+        if not (low <= smallest and largest <= high):
+            np.clip(values, int(low), int(high), out=values)
         hu = values.view(np.int16)
         if intercept:
             # Wraps around for intercepts beyond int16 and comes out right: the sum is in range.

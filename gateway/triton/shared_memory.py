@@ -63,13 +63,11 @@ class SharedVolume:
         self.array = array
 
     @classmethod
-    def create(
-        cls, shape: tuple[int, int, int], *, home: Path, reserve: bool = True
-    ) -> SharedVolume:
+    def create(cls, shape: tuple[int, int, int], *, home: Path) -> SharedVolume:
         """Make a region of zeros.
 
         The memory is reserved at once, so that a full /dev/shm is an error here
-        and not a SIGBUS when the array is written to.
+        and not a SIGBUS in the middle of decoding.
 
         Parameters
         ----------
@@ -77,10 +75,6 @@ class SharedVolume:
             (S, R, C), each at least 1.
         home : Path
             ``ONESCAN_HOME``; its digest is part of the name.
-        reserve : bool
-            False only looks whether there is room. For `gateway.study.decode.decode_series`,
-            which writes to the region's file, where a full one is an error: memory is then
-            allocated once, by what fills it, in a third less time.
 
         Raises
         ------
@@ -105,11 +99,7 @@ class SharedVolume:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         descriptor = os.open(SHM / name, flags, 0o600)
         try:
-            if reserve:
-                os.posix_fallocate(descriptor, 0, size)
-            else:
-                _check_room(descriptor, size)
-                os.ftruncate(descriptor, size)
+            os.posix_fallocate(descriptor, 0, size)
             buffer = mmap.mmap(descriptor, size)
         except OSError as error:
             (SHM / name).unlink(missing_ok=True)
@@ -148,12 +138,6 @@ class SharedVolume:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _check_room(descriptor: int, size: int) -> None:
-    disk = os.fstatvfs(descriptor)
-    if disk.f_bavail * disk.f_frsize < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def sweep(home: Path) -> int:

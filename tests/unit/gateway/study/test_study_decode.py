@@ -83,7 +83,7 @@ def test_a_shared_region_gets_the_same_volume(orientation, tmp_path: Path):
     objects = MemoryObjects()
     series = acquire(*orientation, objects)
     geometry = series.geometry
-    with SharedVolume.create(geometry.shape, home=tmp_path, reserve=False) as volume:
+    with SharedVolume.create(geometry.shape, home=tmp_path) as volume:
         decode_series(series, geometry, objects, volume.array, region=volume.name)
         seen = np.fromfile(f"/dev/shm/{volume.name}", np.int16).reshape(geometry.shape)
     assert (seen == SCENE).all()
