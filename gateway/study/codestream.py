@@ -13,6 +13,9 @@ from gateway.instance import Frame
 
 _SOI, _EOI, _SOS, _DHT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD
 _SOF_LOSSLESS, _SOF_LS = 0xC3, 0xF7
+_HARMLESS = frozenset((*range(0xE0, 0xF0), 0xFE))
+"""Application data and comments."""
+
 _J2K_START = b"\xff\x4f\xff\x51"
 
 
@@ -29,16 +32,19 @@ def is_plain_jpeg_lossless(data: bytes, frame: Frame) -> bool:
     """
     _check_end(data)
     plain, size = True, None
+    tables: set[int] = set()
     for marker, body in _segments(data):
         if marker == _SOF_LOSSLESS:
+            plain &= size is None and len(body) == 9 and body[5] == 1 and 2 <= body[0] <= 16
             size = (int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"))
-            plain &= body[5] == 1 and 2 <= body[0] <= 16
         elif marker == _DHT:
             plain &= _is_sound_table(body)
-        elif marker == _DRI:
-            plain &= body == b"\0\0"
+            tables.update(body[:1])
         elif marker == _SOS:
             plain &= len(body) == 6 and body[0] == 1 and 1 <= body[3] <= 7 and body[5] == 0
+            plain &= body[2] >> 4 in tables and len(tables) == 1
+        elif marker not in _HARMLESS and not (marker == _DRI and body == b"\0\0"):
+            plain = False
     if size is None:
         raise PixelDataError("The frame is no lossless JPEG.")
     _check_size(size, frame)
@@ -114,6 +120,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _is_sound_table(body: bytes) -> bool:
     """Check Huffman tables: as many codes as symbols, none overlong, categories 0 to 16."""
     at = 0
+    if not body:
+        return False
     while at < len(body):
         counts = body[at + 1 : at + 17]
         symbols = body[at + 17 : at + 17 + sum(counts)]
@@ -123,7 +131,7 @@ def _is_sound_table(body: bytes) -> bool:
             if room < 0:
                 return False
         if body[at] > 3 or len(counts) != 16 or not 0 < len(symbols) == sum(counts) <= 17:
-            return False
+            return False  # class 0, destinations 0 to 3
         if max(symbols) > 16:
             return False
         at += 17 + len(symbols)

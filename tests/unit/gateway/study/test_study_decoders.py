@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
 import imagecodecs
 import numpy as np
 import pytest
 
-from gateway.exceptions import LossyCompressionError, PixelDataError
+from gateway.exceptions import LossyCompressionError, PixelDataError, SeriesError
 from gateway.study import stored
 from gateway.study.decoders import stored_values
 from tests.stored_series import make_frame
 
+ROOT = Path(__file__).resolve().parents[4]
 ROWS, COLUMNS = 24, 32
 
 
@@ -137,3 +145,30 @@ def test_an_unusual_lossless_jpeg_is_still_decoded():
     values = picture()
     data = CODED[stored.JPEG_LOSSLESS](values)
     assert (np.asarray(decode(data, colour_transform=0)).reshape(values.shape) == values).all()
+
+
+def damage(uid: str, times: int) -> None:
+    """Decode a frame that was damaged in many ways; every end but a crash is allowed."""
+    rng = random.Random(uid)
+    data = CODED[uid](picture())
+    for _ in range(times):
+        damaged = bytearray(data)
+        if rng.random() < 0.2:
+            damaged = damaged[: rng.randrange(len(data))] + data[-2:]
+        reach = len(damaged) if rng.random() < 0.5 else min(200, len(damaged))
+        for _ in range(rng.randrange(1, 6) if reach else 0):
+            damaged[rng.randrange(reach)] = rng.randrange(256)
+        with contextlib.suppress(SeriesError):
+            stored_values(bytes(damaged), frame(uid))
+
+
+@pytest.mark.parametrize("uid", COMPRESSED)
+def test_damaged_streams_crash_nothing(uid):
+    """2,000 damaged frames in a process of its own, with malloc's checks: it ends in peace."""
+    module = ".".join(Path(__file__).relative_to(ROOT).with_suffix("").parts)
+    call = f"from {module} import damage; damage({uid!r}, 2000)"
+    environ = {**os.environ, "MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "165"}
+    ended = subprocess.run(
+        [sys.executable, "-c", call], cwd=ROOT, env=environ, capture_output=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr[-500:]
