@@ -81,7 +81,7 @@ def phantom_scan(index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     scan = acquire(
         paint(anatomy, rng, phase=PHASES[index % len(PHASES)]),
         anatomy.affine,
-        PROFILES[names[index % len(names)]],
+        PROFILES[names[(index + index // len(PHASES)) % len(names)]],
         rng,
         kernel=kernel,
         matrix=MATRIX,
