@@ -25,6 +25,12 @@ POLL_SECONDS = 0.1
 
 FINAL_STATES = ("done", "failed")
 
+ERROR_CODE = "00991001"
+"""Our private tag in a failed item: the stable code."""
+
+ERROR_SENTENCE = "00991002"
+"""And the sentence."""
+
 
 class GatewayError(OneScanError):
     """The gateway could not be reached or answered with an error."""
@@ -80,7 +86,8 @@ class GatewayClient:
         Returns
         -------
         list of dict
-            The failed instances: ``sop_instance_uid``, ``code`` and ``message``.
+            The failed instances: ``sop_instance_uid`` (empty where it could not be read),
+            ``failure_reason``, ``code`` and ``message``.
         """
         failed: list[dict[str, Any]] = []
         for batch in _batches(instances):
@@ -176,7 +183,11 @@ async def _multipart(
 
 
 def _failures(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Read the failure sequence of a STOW answer (DICOM JSON, PS3.18 I.2)."""
+    """Read both failure sequences of a STOW answer (DICOM JSON, PS3.18 I.2).
+
+    *Failed SOP Sequence* names instances, *Other Failures Sequence* (0008,119A) parts that
+    could not be read as instances.
+    """
 
     def value(item: dict[str, Any], tag: str) -> str:
         return str((item.get(tag, {}).get("Value") or [""])[0])
@@ -185,7 +196,9 @@ def _failures(answer: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "sop_instance_uid": value(item, "00081155"),
             "failure_reason": value(item, "00081197"),
-            "message": value(item, "00000902"),
+            "code": value(item, ERROR_CODE),
+            "message": value(item, ERROR_SENTENCE),
         }
-        for item in answer.get("00081198", {}).get("Value", [])
+        for sequence in ("00081198", "0008119A")
+        for item in answer.get(sequence, {}).get("Value", [])
     ]

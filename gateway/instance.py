@@ -52,7 +52,7 @@ class Frame:
 
     pixel_padding_range_limit: int | None
     temporal_position: str | None
-    """Whatever tells apart planes at the same place (temporal index, trigger time); None if nothing."""
+    """What tells apart planes at the same place (temporal index, trigger time), if anything."""
 
     object_key: str
     """Key of the stored object that holds the pixel bytes."""

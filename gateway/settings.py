@@ -47,7 +47,7 @@ class IntakeSettings:
     """What one zip may unpack to."""
 
     max_archive_ratio: float = 200.0
-    """Unpacked ÷ packed of one member; CT slices compress by 2–4, blank ones by far less than 200."""
+    """Unpacked ÷ packed of one member; CT slices reach 2–4, blank ones stay far below 200."""
 
     max_archive_members: int = 100_000
     """Files in one zip."""

@@ -1,15 +1,14 @@
-"""Losses of the segmentation networks, on soft targets at the logits' grid.
+"""Losses of the segmentation networks.
 
-The finest logits of the U-Net lie on every second voxel. Comparing them with
-the share of each class in a 2×2×2 block costs an eighth of comparing the
-up-sampled logits with the labels, and its border is the same: the trilinear
-up-sampling crosses one half where the share does.
+The finest logits are compared with the labels voxel by voxel, coarser ones
+with the share of each class in a block.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool3d, nll_loss
 
 PRESENT_VOXELS = 1.0
 """A class with a smaller share of the patch than this (grid voxels) gets no Dice term."""
@@ -101,23 +100,48 @@ def present_dice(logits: Tensor, target: Tensor) -> Tensor:
     return 1.0 - (2.0 * overlap / total)[present].mean()
 
 
-def segmentation_loss(levels: list[Tensor], labels: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy and Dice at 1/2 resolution, with weaker ones below it.
+def voxel_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross-entropy plus the Dice of `present_dice`, against one label a voxel.
 
     Parameters
     ----------
-    levels : list of (N, K, D/2ⁱ, H/2ⁱ, W/2ⁱ) tensor, i = 1, 2, …
-        Logits of `networks.unet.UNet.supervised`.
+    logits : (N, K, D, H, W) float tensor
+    labels : (N, D, H, W) tensor of integers
+    weights : (K,) tensor
+    """
+    classes = weights.numel()
+    target = labels.long()
+    likelihood = torch.log_softmax(logits, 1)
+    entropy = nll_loss(likelihood, target, weight=weights)
+    dice = []
+    for probability, truth in zip(likelihood.exp(), target, strict=True):
+        right = probability.gather(0, truth[None]).flatten()
+        flat = truth.flatten()
+        overlap = torch.zeros(classes).index_add(0, flat, right)[1:]
+        held = torch.bincount(flat, minlength=classes)[1:]
+        total = probability.sum((1, 2, 3))[1:] + held
+        dice.append((2.0 * overlap / total)[held >= PRESENT_VOXELS])
+    found = torch.cat(dice)
+    return entropy + (1.0 - found.mean() if found.numel() else 0.0)
+
+
+def segmentation_loss(levels: list[Tensor], labels: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy and Dice voxel by voxel, with weaker ones on coarser grids.
+
+    Parameters
+    ----------
+    levels : list of tensor
+        Logits of `networks.unet.UNet.supervised`: (N, K, D, H, W), then
+        (N, K, D/2ⁱ, H/2ⁱ, W/2ⁱ) for i = 2, 3.
     labels : (N, D, H, W) tensor of integers
     weights : (K,) tensor
         See `class_weights`.
     """
+    loss = voxel_loss(levels[0].float(), labels, weights)
     target = soft_targets(labels, weights.numel())
-    loss = torch.zeros(())
-    for logits, weight in zip(levels, (1.0, *SIDE_WEIGHTS), strict=True):
-        if logits.shape != target.shape:
-            target = torch.nn.functional.avg_pool3d(target, 2)
-        fine = logits.float()
-        term = weighted_cross_entropy(fine, target, weights) + present_dice(fine, target)
+    for logits, weight in zip(levels[1:], SIDE_WEIGHTS, strict=True):
+        target = avg_pool3d(target, 2)
+        coarse = logits.float()
+        term = weighted_cross_entropy(coarse, target, weights) + present_dice(coarse, target)
         loss = loss + weight * term
     return loss

@@ -8,6 +8,7 @@ and training paints, warps and crops them anew at every step.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import networks.phantoms
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.anatomy import sample_anatomy
 from networks.phantoms.tissue import organ_table
@@ -33,7 +35,27 @@ SPACING_MM = 3.0
 PICKS = 128
 """Voxels kept of each class, from which patch centres are drawn."""
 
-DEFAULT_FOLDER = Path(tempfile.gettempdir()) / "onescan-anatomies"
+DRAWN_BY = (
+    "abdomen",
+    "anatomy",
+    "body",
+    "bowel",
+    "canvas",
+    "chest",
+    "fields",
+    "patient",
+    "skeleton",
+    "tissue",
+)
+"""The modules of `networks.phantoms` on which a label map depends."""
+
+
+def default_folder() -> Path:
+    """Return a folder of this code's own, so that no map of older phantoms is taken for new."""
+    digest = hashlib.sha256()
+    for name in DRAWN_BY:
+        digest.update(Path(networks.phantoms.__path__[0], f"{name}.py").read_bytes())
+    return Path(tempfile.gettempdir()) / f"onescan-anatomies-{digest.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +172,7 @@ def main() -> None:
     """Fill a pool from the command line: ``python -m networks.pool --size N``."""
     parser = argparse.ArgumentParser(description="Draw phantom label maps for training.")
     parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
+    parser.add_argument("--folder", type=Path, default=default_folder())
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     for child in start_filling(AnatomyPool(arguments.folder), arguments.size, arguments.processes):

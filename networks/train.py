@@ -24,7 +24,7 @@ from networks.inference import dice_by_class, label_volume, torch_run, windows
 from networks.labels import ANATOMY_LABELS
 from networks.losses import class_weights, segmentation_loss
 from networks.phantoms.tissue import organ_table
-from networks.pool import DEFAULT_FOLDER, UNSEEN_SEED, AnatomyPool, start_filling
+from networks.pool import UNSEEN_SEED, AnatomyPool, default_folder, start_filling
 from networks.sampling import AnatomySampler, NoiseBank, sample_rng, scan
 from networks.unet import UNet
 
@@ -55,7 +55,8 @@ GRADIENT_NORM = 1.0
 class Plan:
     """What a training run is; kept in its checkpoint.
 
-    A resumed run must have the same plan but for its length.
+    A resumed run must have the same plan but for its length. `start` names a
+    checkpoint whose averaged weights the run begins with.
     """
 
     seed: int = 1
@@ -68,6 +69,7 @@ class Plan:
     workers: int = 1
     bf16: bool = True
     widths: tuple[int, ...] = (16, 32, 64, 96)
+    start: str = ""
 
 
 @dataclass
@@ -107,6 +109,9 @@ def new_state(plan: Plan) -> State:
     """Build the network and its optimiser from the plan's seed."""
     torch.manual_seed(plan.seed)
     network = UNet(widths=plan.widths)
+    if plan.start:
+        started = torch.load(plan.start, weights_only=True)["average"]
+        network.load_state_dict({**network.state_dict(), **started})
     average = UNet(widths=plan.widths)
     average.load_state_dict(network.state_dict())
     average.eval()
@@ -180,7 +185,7 @@ def train_step(plan: Plan, state: State, hu: Tensor, labels: Tensor, weights: Te
     with torch.autocast("cpu", torch.bfloat16, enabled=plan.bf16):
         levels = state.network.supervised(windows(hu))
     # rare classes are found early; later the weights would only fatten their borders
-    annealed = weights ** (1 - progress(plan, state))
+    annealed = weights ** (0 if plan.start else 1 - progress(plan, state))
     loss = segmentation_loss(levels, labels, annealed)
     state.optimiser.zero_grad()
     loss.backward()
@@ -309,12 +314,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m networks.train", description=__doc__)
     parser.add_argument("check", choices=["anatomy"])
     parser.add_argument("--out", type=Path, default=Path("build/anatomy"))
-    parser.add_argument("--pool", type=Path, default=DEFAULT_FOLDER, help="folder of label maps")
+    parser.add_argument("--pool", type=Path, default=default_folder(), help="folder of label maps")
     parser.add_argument("--pool-first", type=int, default=Plan.pool_first)
     parser.add_argument("--pool-size", type=int, default=Plan.pool_size)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=Plan.workers)
+    parser.add_argument("--rate", type=float, default=Plan.rate, help="peak learning rate")
+    parser.add_argument("--start", default="", help="checkpoint to begin with")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, default=0)
     length.add_argument("--minutes", type=float, default=0.0)
@@ -327,6 +334,8 @@ def main(arguments: list[str] | None = None) -> None:
         pool_first=given.pool_first,
         pool_size=given.pool_size,
         workers=given.workers,
+        rate=given.rate,
+        start=given.start,
     )
     train(plan, given.out, given.pool)
 

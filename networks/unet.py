@@ -1,9 +1,10 @@
 """A small residual 3D U-Net that takes a whole volume in a single pass.
 
 A space-to-depth stem halves the resolution before the first convolution, so
-that the expensive levels never run on the full grid; the logits are brought
-back by one trilinear ×2. Instance normalisation keeps every volume of a batch
-independent of its neighbours.
+that the expensive levels never run on the full grid. The logits are brought
+back by one trilinear ×2, to which a transposed convolution (the inverse of the
+stem) adds what thin bone and vessel walls need. Instance normalisation keeps
+every volume of a batch independent of its neighbours.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ class UNet(nn.Module):
         self.reduce = nn.ModuleList(nn.Conv3d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(Block(fine, fine) for fine in widths[:-1])
         self.head = nn.Conv3d(widths[0], classes, 1)
+        self.detail = nn.ConvTranspose3d(widths[0], classes, 2, stride=2, bias=False)
+        nn.init.zeros_(self.detail.weight)
         self.side = nn.ModuleList(nn.Conv3d(width, classes, 1) for width in widths[1:-1])
 
     def features(self, volume: Tensor) -> list[Tensor]:
@@ -123,14 +126,18 @@ class UNet(nn.Module):
         -------
         (N, classes, D, H, W) tensor
         """
-        logits = self.head(self.features(volume)[0])
-        return functional.interpolate(
-            logits, scale_factor=2.0, mode="trilinear", align_corners=False
+        return self.fine(self.features(volume)[0])
+
+    def fine(self, features: Tensor) -> Tensor:
+        """Return logits on the input's grid from features at half its resolution."""
+        logits = functional.interpolate(
+            self.head(features), scale_factor=2.0, mode="trilinear", align_corners=False
         )
+        return logits + self.detail(features)
 
     def supervised(self, volume: Tensor) -> list[Tensor]:
-        """Return logits at 1/2, 1/4 and 1/8 of the resolution, for training."""
+        """Return logits at 1, 1/4 and 1/8 of the resolution, for training."""
         decoded = self.features(volume)
-        return [self.head(decoded[0])] + [
+        return [self.fine(decoded[0])] + [
             side(level) for side, level in zip(self.side, decoded[1:], strict=True)
         ]

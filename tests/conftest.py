@@ -70,6 +70,8 @@ def short_home() -> Iterator[Path]:
     """A private folder with a short path, as an embedded server's home."""
     import tempfile
 
+    from gateway.runtime.home import discard
+
     path = Path(tempfile.mkdtemp(prefix="os-", dir="/tmp"))
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    discard(path)

@@ -115,7 +115,10 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _objects(app: web.Application) -> AsyncIterator[None]:
-    app[OBJECTS] = FolderObjects(app[SETTINGS].objects)
+    objects = FolderObjects(app[SETTINGS].objects)
+    if swept := await asyncio.to_thread(objects.sweep_temporary):
+        log.info("onescan.api.swept", segments=swept)
+    app[OBJECTS] = objects
     yield
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
-import json
 import shutil
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gateway.commands.output import as_json
 from gateway.commands.screen import screen
 from gateway.commands.table import findings_table
 from gateway.settings import Settings
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 async def _run(args: argparse.Namespace, settings: Settings) -> int:
     from gateway.intake.folders import collect
+    from gateway.runtime.home import discard
     from gateway.runtime.stack import embedded
     from networks.phantoms.study import make_study
 
@@ -70,15 +71,16 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
             say(f"  screened in {time.monotonic() - started:.1f} s")
         say("Stopped.")
     finally:
+        discard(scratch / "home")
         shutil.rmtree(scratch, ignore_errors=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "findings.json").write_text(json.dumps(result, indent=2) + "\n")
-    (args.out / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
-    console = Console()
+    (args.out / "findings.json").write_text(as_json(result), encoding="utf-8")
+    (args.out / "truth.json").write_text(as_json(truth), encoding="utf-8")
+    console = Console(highlight=False)
     console.print(findings_table(result))
     console.print(
         f"Planted: liver fat {truth['pdff_percent']:.0f} % "
-        f"(steatosis {truth['expected_steatosis_grade']}).",
+        f"(steatosis {truth['steatosis']['grade']}).",
         markup=False,
     )
     console.print(f"Results: {args.out / 'findings.json'}, truth: {args.out / 'truth.json'}")

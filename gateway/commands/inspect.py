@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from gateway.commands.output import as_json
+from gateway.commands.refused import tell_refused
 from gateway.exceptions import NoInputError, NoSuitableSeriesError
 from gateway.settings import Settings
 
@@ -40,8 +40,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         if manifest.is_check
     }
     with collect(args.paths, settings=settings.intake) as found:
-        for name, error in found.refused:
-            print(f"onescan: {name}: {error} [{error.code}]", file=sys.stderr)
+        tell_refused(found.refused)
         if not found.instances:
             raise NoInputError(f"No DICOM instance was found in {args.paths[0]}.")
         report, volume = inspect_study(
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             raise NoSuitableSeriesError()
         save_nifti(args.nifti, volume.array, volume.affine)
     if args.json:
-        print(json.dumps(report, indent=2))
+        print(as_json(report), end="")
     else:
         _print(report)
     return 0

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.client import GatewayClient
+from gateway.commands.output import as_json
+from gateway.commands.refused import tell_failures, tell_refused
 from gateway.commands.table import findings_table
 from gateway.exceptions import InvalidClinicalError, NoInputError
 from gateway.instance import Instance
@@ -44,8 +45,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
 
     clinical = _read_clinical(args.clinical)
     with collect(args.paths, settings=settings.intake) as found:
-        for name, error in found.refused:
-            print(f"onescan: {name}: {error} [{error.code}]", file=sys.stderr)
+        tell_refused(found.refused)
         if not found.instances:
             raise NoInputError(f"No DICOM instance was found in {_names(args.paths)}.")
         async with _gateway(args.url, settings) as (url, key):
@@ -59,7 +59,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
     if args.out:
         _write(args.out, results)
     if args.json:
-        print(json.dumps(results[0] if len(results) == 1 else {"studies": results}, indent=2))
+        print(as_json(results[0] if len(results) == 1 else {"studies": results}), end="")
     else:
         console = Console()
         for result in results:
@@ -92,12 +92,7 @@ async def screen(
             failed = await client.store(
                 instances, advance=lambda count: progress.advance(sending, count)
             )
-            for failure in failed:
-                print(
-                    f"onescan: {failure['sop_instance_uid'] or 'an instance'} was refused: "
-                    f"{failure['message'] or failure['failure_reason']}",
-                    file=sys.stderr,
-                )
+            tell_failures(failed)
             refused = {failure["sop_instance_uid"] for failure in failed}
             studies = dict.fromkeys(
                 instance.study_instance_uid
@@ -134,7 +129,7 @@ async def _screen_one(
     return await client.wait(created["screening_id"], seen=seen)
 
 
-STAGES = ("accepted", "series", "decode", "quality", "anatomy", "plan", "checks", "done")
+STAGES = ("accepted", "series", "memory", "decode", "quality", "anatomy", "plan", "checks", "done")
 """What a screening goes through, for the progress bar."""
 
 
@@ -175,7 +170,7 @@ def _write(folder: Path, results: list[dict[str, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for result in results:
         name = result["study"]["study_instance_uid"] + ".json"
-        (folder / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        (folder / name).write_text(as_json(result), encoding="utf-8")
 
 
 def _failed(result: dict[str, Any]) -> bool:

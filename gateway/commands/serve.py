@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+
+import uvloop
 
 from gateway.exceptions import UsageError
 from gateway.settings import Settings
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from gateway.api.app import serve
 
     require_database(settings)
-    asyncio.run(serve(settings))
+    uvloop.run(serve(settings))
     return 0
 
 

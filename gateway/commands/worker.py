@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+
+import uvloop
 
 from gateway.commands.serve import require_database
 from gateway.settings import Settings
@@ -21,5 +22,5 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from gateway.worker import run_worker
 
     require_database(settings)
-    asyncio.run(run_worker(settings))
+    uvloop.run(run_worker(settings))
     return 0

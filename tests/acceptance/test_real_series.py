@@ -43,11 +43,6 @@ REFUSED = {
 """The other six of the fifteen."""
 
 
-@pytest.fixture(scope="module")
-def ct(shared_data: Path) -> Path:
-    return shared_data / "ct"
-
-
 def found_in(folder: Path):
     return collect([folder], settings=IntakeSettings())
 

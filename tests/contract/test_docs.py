@@ -15,6 +15,7 @@ import gateway.client
 import gateway.exceptions as exceptions
 from gateway import __version__
 from gateway.commands import COMMANDS
+from gateway.screening.reasons import REASONS
 from gateway.settings import Settings, environment_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,13 @@ def test_every_error_has_a_sentence_and_a_row(kind: type[exceptions.OneScanError
     row = next((line for line in text.splitlines() if line.startswith(f"| `{kind.code}` ")), "")
     assert f"| {kind.status} |" in row
     assert sentence in row
+
+
+def test_every_reason_is_documented() -> None:
+    """docs/reasons.md has each code with its sentences, and no other."""
+    text = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{r.code}` | {r.en} | {r.zh} |" for r in REASONS.values()]
 
 
 def test_every_setting_is_documented() -> None:
