@@ -78,8 +78,9 @@ def network() -> UNet:
     net = UNet()
     state = net.state_dict()
     for name in state:
-        matches = [key for key in weights if key == name or key.endswith("." + name)]
-        state[name] = torch.from_numpy(weights[matches[0]].copy())
+        if name.startswith(("side.", "detail.")):  # heads of the coarser levels, for training only
+            continue
+        state[name] = torch.from_numpy(weights[f"network.{name}"].copy())
     net.load_state_dict(state)
     return net.eval()
 
