@@ -15,6 +15,9 @@ from gateway.exceptions import NoInputError, NoSuitableSeriesError
 from gateway.settings import Settings
 
 NAME = "inspect"
+UID_DIGITS = 8
+"""Of a UID, which nobody reads to its end in a table; --json has it whole."""
+
 HELP = "show series, geometry and quality of DICOM files, and what each check would take"
 
 
@@ -58,30 +61,38 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _print(report: dict[str, Any]) -> None:
-    console = Console()
+    console = Console(highlight=False)
     table = Table(title="Series", title_justify="left")
-    for heading in ("series", "description", "modality", "kernel", "mm", "slices", "verdict"):
+    for heading in ("series", "description", "kernel", "mm", "slices", "verdict"):
         table.add_column(heading, overflow="fold")
     chosen = (report.get("chosen") or {}).get("series_instance_uid")
     for series in report["series"]:
-        is_chosen = series["series_instance_uid"] == chosen
-        verdict = "chosen" if is_chosen else (series.get("reason") or "usable")
+        uid = series["series_instance_uid"]
         table.add_row(
-            series["series_instance_uid"],
-            series.get("description") or "",
-            series.get("modality") or "",
+            f"…{uid[-UID_DIGITS:]}",
+            " ".join(filter(None, (series.get("modality"), series.get("description")))),
             str(series.get("kernel") or ""),
             str(series.get("thickness_mm") or ""),
             str(series.get("slices") or ""),
-            verdict,
-            style="bold" if is_chosen else "",
+            "chosen" if uid == chosen else (series.get("reason") or "usable"),
+            style="bold" if uid == chosen else "",
         )
     console.print(table)
-    if report.get("geometry"):
-        console.print("geometry", report["geometry"])
+    if geometry := report.get("geometry"):
+        slices, rows, columns = geometry["shape"]
+        console.print(
+            f"geometry  {slices} slices of {rows} × {columns}, "
+            f"{' × '.join(f'{mm:g}' for mm in geometry['spacing_mm'])} mm, "
+            f"{geometry['coverage_mm']:g} mm along the body, {geometry['orientation']}"
+            f"{', tilt corrected' if geometry['tilt_corrected'] else ''}",
+            markup=False,
+        )
     for flag in (report.get("quality") or {}).get("flags", []):
         console.print(
-            f"quality  {flag['severity']}: {flag['message']} [{flag['code']}]", markup=False
+            f"quality   {flag['severity']}: {flag['message']} [{flag['code']}]", markup=False
         )
     for check, need in report["checks"].items():
-        console.print(f"{check}  {need.get('fit') or need.get('code')}: {need.get('reason', '')}")
+        console.print(
+            f"{check}  {need.get('fit') or need.get('code')}: {need.get('reason', '')}",
+            markup=False,
+        )
