@@ -18,7 +18,7 @@ from gateway.api.state import LIFECYCLE, MANIFESTS, Lifecycle
 from gateway.exceptions import UsageError
 from gateway.log import configure_logging, deployment_key, get_logger
 from gateway.runtime.home import secret
-from gateway.screening.manifest import load_manifests
+from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Inspect and print."""
     from gateway.intake.folders import collect
-    from gateway.screening.manifest import load_manifests
+    from gateway.screening.manifest_reader import load_manifests
     from gateway.study.inspect import inspect_study
     from gateway.study.nifti import save_nifti
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from gateway.exceptions import ManifestError
 from gateway.study.choice import Requirement
 
 KINDS = ("infrastructure", "network", "rule")
@@ -256,31 +254,3 @@ class Manifest:
             preferred_thickness_mm=min(Requirement().preferred_thickness_mm, thick),
             min_age_years=self.needs.min_age_years,
         )
-
-
-def load_manifests(model_repository: Path) -> dict[str, Manifest]:
-    """Read every manifest of a model repository.
-
-    Returns
-    -------
-    dict
-        Name → manifest, in alphabetical order.
-
-    Raises
-    ------
-    ManifestError
-        For the first manifest that breaks its contract, or when there is none.
-    """
-    from gateway.screening.manifest_reader import read_manifest
-
-    paths = sorted(model_repository.glob(f"*/{MANIFEST_NAME}"))
-    if not paths:
-        raise ManifestError(f"{model_repository} has no {MANIFEST_NAME}.")
-    manifests = {path.parent.name: read_manifest(path) for path in paths}
-    for manifest in manifests.values():
-        if manifest.rule and manifest.rule.source not in manifests:
-            raise ManifestError(
-                f"{manifest.name}/{MANIFEST_NAME}: "
-                f"its source {manifest.rule.source!r} is not in the repository."
-            )
-    return manifests

@@ -13,6 +13,7 @@ from gateway.screening.manifest import (
     KERNELS,
     KINDS,
     LATENCY_CLASSES,
+    MANIFEST_NAME,
     PHASES,
     STATES,
     URGENCIES,
@@ -41,6 +42,32 @@ SCHEMA = 1
 """Version of the format."""
 
 _COMPARISONS = tuple(COMPARISONS)
+
+
+def load_manifests(model_repository: Path) -> dict[str, Manifest]:
+    """Read every manifest of a model repository.
+
+    Returns
+    -------
+    dict
+        Name → manifest, in alphabetical order.
+
+    Raises
+    ------
+    ManifestError
+        For the first manifest that breaks its contract, or when there is none.
+    """
+    paths = sorted(model_repository.glob(f"*/{MANIFEST_NAME}"))
+    if not paths:
+        raise ManifestError(f"{model_repository} has no {MANIFEST_NAME}.")
+    manifests = {path.parent.name: read_manifest(path) for path in paths}
+    for manifest in manifests.values():
+        if manifest.rule and manifest.rule.source not in manifests:
+            raise ManifestError(
+                f"{manifest.name}/{MANIFEST_NAME}: "
+                f"its source {manifest.rule.source!r} is not in the repository."
+            )
+    return manifests
 
 
 def read_manifest(path: Path) -> Manifest:

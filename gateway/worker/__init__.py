@@ -19,7 +19,7 @@ from gateway.exceptions import OneScanError, StubDiedError, UsageError
 from gateway.log import configure_logging, deployment_key, get_logger
 from gateway.metrics import REGISTRY, TRITON_RESTARTS
 from gateway.screening.fanout import Infers
-from gateway.screening.manifest import load_manifests
+from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.rules import check_rules
 from gateway.settings import Settings
 from gateway.store.database import Database

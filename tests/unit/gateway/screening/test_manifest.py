@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.exceptions import ManifestError
-from gateway.screening.manifest import Condition, load_manifests
+from gateway.screening.manifest import Condition
+from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.rules import check_rules
 from gateway.settings import ROOT
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.exceptions import ModelOutputError
 from gateway.screening.anatomy import parse_anatomy
-from gateway.screening.manifest import load_manifests
+from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.phase import Phase, contrast_phase
 from gateway.settings import ROOT
 from gateway.testing import anatomy_measures, organ

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gateway.screening.anatomy import Anatomy, parse_anatomy
-from gateway.screening.manifest import Manifest, Roi, load_manifests
+from gateway.screening.manifest import Manifest, Roi
+from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.phase import contrast_phase
 from gateway.screening.plan import SeriesFacts, Step, in_order, plan_check
 from gateway.settings import ROOT

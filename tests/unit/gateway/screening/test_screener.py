@@ -15,7 +15,7 @@ from gateway.exceptions import ModelOutputError, ModelTimeoutError, StubDiedErro
 from gateway.intake.folders import collect
 from gateway.runtime.home import home_digest
 from gateway.screening.findings import CheckResult
-from gateway.screening.manifest import load_manifests
+from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.plan import Plan
 from gateway.screening.screener import Request, StudyResult, screen_study
 from gateway.settings import ROOT, Settings
