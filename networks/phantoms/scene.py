@@ -91,6 +91,10 @@ class Scene:
                 value += _sample(lesion.delta_hu, origin, lesion.grid.spacing_mm, grid, outside=0.0)
         return value
 
+    def sampled_on(self, grid: FineGrid, values: npt.NDArray[np.generic]) -> FloatArray:
+        """Return an (S, R, C) array of the anatomy's grid, linear between voxels, on a fine one."""
+        return _sample(values.astype(np.float32), self.origin_mm, self.spacing_mm, grid)
+
     def tissue_on(self, grid: FineGrid) -> npt.NDArray[np.uint8]:
         """Return the nearest tissue on a fine grid."""
         index = [
