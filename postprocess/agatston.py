@@ -1,0 +1,120 @@
+"""Agatston and volume score of coronary calcium."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from postprocess.exceptions import PostprocessError
+
+THRESHOLD_HU = 130.0
+"""Calcium begins here at 120 kVp (pipelines.md §2.4). At another tube voltage the threshold
+differs and no Agatston score is given."""
+
+WEIGHT_CUTS_HU = (200.0, 300.0, 400.0)
+"""Where the weight by a lesion's highest HU rises from 1 to 2, 3 and 4."""
+
+MIN_AREA_MM2 = 1.0
+"""Smaller lesions are noise and do not count."""
+
+REFERENCE_INCREMENT_MM = 3.0
+"""Slice increment for which the score is defined."""
+
+CAC_DRS_CUTS = (1.0, 100.0, 300.0)
+"""Agatston score at which CAC-DRS A1, A2 and A3 begin."""
+
+_IN_PLANE = np.zeros((3, 3, 3), np.bool_)
+_IN_PLANE[1] = True
+
+
+@dataclass(frozen=True, slots=True)
+class CalciumScore:
+    """What the rule gives for one scan, in all or by region."""
+
+    agatston: float
+    """Agatston units."""
+    volume_mm3: float
+    """Volume of the counted lesions: voxels × voxel volume, not interpolated."""
+    lesions: int
+    """Counted lesions; one that shows in three slices counts three times."""
+
+
+def calcium_scores(
+    hu: NDArray[np.number[Any]],
+    regions: NDArray[np.bool_] | NDArray[np.uint8],
+    *,
+    spacing_mm: tuple[float, float, float],
+    count: int = 1,
+) -> tuple[CalciumScore, ...]:
+    """Score the calcium within the coronary arteries by the Agatston rule.
+
+    Parameters
+    ----------
+    hu : (S, R, C) ndarray
+        Contiguous axial slices at 120 kVp, nominally 3 mm, HU.
+        Thinner or overlapping slices must be averaged to contiguous 3 mm first, or noise counts.
+    regions : (S, R, C) ndarray of bool or uint8
+        The coronary mask, or the number of a territory, 1 to `count`; 0 lies outside.
+    spacing_mm : (between_slices, between_rows, between_columns)
+        The first is the increment, not the thickness.
+    count : int
+        Number of territories.
+
+    Returns
+    -------
+    tuple of CalciumScore
+        Of all together, then one a territory. A lesion that lies in two territories belongs to
+        the one that holds more of it.
+
+    Raises
+    ------
+    PostprocessError
+        When shapes differ or a spacing is not positive.
+
+    Notes
+    -----
+    A lesion is an 8-connected component of HU ≥ 130 in one slice, within the mask. It gives
+    area · weight · increment/3 if its area is at least 1 mm²; the weight is 1 for a highest HU
+    below 200, 2 below 300, 3 below 400, else 4 (pipelines.md §2.4).
+    """
+    if hu.shape != regions.shape or hu.ndim != 3:
+        raise PostprocessError(f"hu and regions differ in shape: {hu.shape} and {regions.shape}")
+    if min(spacing_mm) <= 0:
+        raise PostprocessError(f"spacing_mm must be positive, not {spacing_mm}")
+    increment, row, column = spacing_mm
+    inside = np.asarray(regions, dtype=np.uint8)
+    pieces, found = ndimage.label((hu >= THRESHOLD_HU) & (inside > 0), structure=_IN_PLANE)
+    hot = pieces > 0
+    piece = pieces[hot] - 1
+    peak = np.full(found, -np.inf)
+    np.maximum.at(peak, piece, hu[hot].astype(np.float64))
+    votes = np.zeros((found, count), np.int64)
+    np.add.at(votes, (piece, np.minimum(inside[hot], count) - 1), 1)
+    voxels = votes.sum(axis=1)
+    area = voxels * (row * column)
+    counted = area >= MIN_AREA_MM2 * (1 - 1e-9)  # 4 pixels of 0.5 mm are 1 mm²
+    weight = 1 + np.searchsorted(WEIGHT_CUTS_HU, peak, side="right")
+    agatston = np.where(counted, area * weight * (increment / REFERENCE_INCREMENT_MM), 0.0)
+    volume = np.where(counted, area * increment, 0.0)
+    home = votes.argmax(axis=1) if found else np.zeros(0, np.intp)
+    parts = [slice(None), *(home == territory for territory in range(count))]
+    return tuple(
+        CalciumScore(
+            agatston=float(agatston[part].sum()),
+            volume_mm3=float(volume[part].sum()),
+            lesions=int(counted[part].sum()),
+        )
+        for part in parts
+    )
+
+
+def cac_drs_category(agatston: float) -> str:
+    """Return the CAC-DRS category of a gated scan, A0 to A3: 0, 1–99, 100–299, 300 and more.
+
+    Not for an estimate from a scan without ECG gating, which has no A category.
+    """
+    return f"A{sum(round(agatston) >= cut for cut in CAC_DRS_CUTS)}"
