@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from networks.phantoms.profiles import (
-    EDGE_ENHANCEMENT,
-    KERNELS,
-    MTF_FWHM_MM,
-    NOISE_SD_AT_5_MM_HU,
-    NPS_CUTOFF_PER_MM,
-    ScannerProfile,
+from networks.phantoms.lesion import Lesion
+from networks.phantoms.profiles import EDGE_ENHANCEMENT, KERNELS, ScannerProfile
+from networks.phantoms.response import (
+    EDGE_BLUR_MM,
+    NOISE_IN_AIR,
+    SHARE_STEP,
+    body_share,
+    cupping,
+    noise_across_slices,
+    noise_amplitude,
+    noise_sd,
+    point_spread,
+    size_factor,
+    slice_profile,
+    spread_mm,
 )
 
 FloatArray = npt.NDArray[np.float32]
 
 BLOCK_SLICES = 16
 """Slices worked on at a time; bounds the memory above the output."""
-
-FWHM_PER_SD = 2.3548
-"""Full width at half maximum of a Gaussian over its SD."""
 
 
 @dataclass(frozen=True)
@@ -52,68 +58,6 @@ class Acquisition:
     tilt_degrees: float
 
 
-def _interpolation(source: npt.NDArray[np.floating], target: npt.NDArray[np.floating],
-                   fwhm_mm: float) -> FloatArray:  # fmt: skip
-    """Return the (targets, sources) matrix of linear interpolation blurred by a Gaussian.
-
-    Beyond the source the edge value goes on.
-    """
-    step = float(source[1] - source[0])
-    sd = fwhm_mm / FWHM_PER_SD
-    reach = int(np.ceil(3 * sd / (0.25 * step)))
-    offsets = np.arange(-reach, reach + 1) * 0.25 * step
-    weights = np.exp(-0.5 * (offsets / max(sd, 1e-6)) ** 2)
-    return _weighted(source, target, offsets, weights / weights.sum())
-
-
-def _slice_profile(source: npt.NDArray[np.floating], target: npt.NDArray[np.floating],
-                   thickness_mm: float) -> FloatArray:  # fmt: skip
-    """Return the (targets, sources) matrix that averages over the slice thickness."""
-    step = float(source[1] - source[0])
-    count = max(1, int(np.ceil(thickness_mm / (0.25 * step))))
-    offsets = ((np.arange(count) + 0.5) / count - 0.5) * thickness_mm
-    return _weighted(source, target, offsets, np.full(count, 1.0 / count))
-
-
-def _weighted(
-    source: npt.NDArray[np.floating],
-    target: npt.NDArray[np.floating],
-    offsets: npt.NDArray[np.floating],
-    weights: npt.NDArray[np.floating],
-) -> FloatArray:
-    step = float(source[1] - source[0])
-    matrix = np.zeros((len(target), len(source)), dtype=np.float64)
-    rows = np.arange(len(target))
-    for offset, weight in zip(offsets, weights):
-        position = np.clip((target + offset - source[0]) / step, 0, len(source) - 1.000001)
-        first = position.astype(np.intp)
-        fraction = position - first
-        np.add.at(matrix, (rows, first), weight * (1 - fraction))
-        np.add.at(matrix, (rows, first + 1), weight * fraction)
-    return matrix.astype(np.float32)
-
-
-def _noise_filter(matrix: int, pixel_mm: float, kernel: str) -> FloatArray:
-    """Return the amplitude filter on the rfft2 grid, scaled so that white noise keeps SD 1."""
-    f_row = np.fft.fftfreq(matrix, pixel_mm)[:, None]
-    f_column = np.fft.rfftfreq(matrix, pixel_mm)[None, :]
-    f = np.hypot(f_row, f_column)
-    amplitude = np.sqrt(f) * np.exp(-((f / NPS_CUTOFF_PER_MM[kernel]) ** 2))
-    double = np.full(f_column.shape[1], 2.0)
-    double[0] = 1.0
-    if matrix % 2 == 0:
-        double[-1] = 1.0
-    power = float((amplitude**2 * double).sum()) / matrix**2
-    return (amplitude / np.sqrt(power)).astype(np.float32)
-
-
-def _noise_across_slices(thickness_mm: float, increment_mm: float) -> FloatArray:
-    """Return the weights over neighbouring white slices: overlapping slices share their noise."""
-    shared = max(1, round(thickness_mm / increment_mm))
-    weights = np.ones(shared, dtype=np.float32)
-    return weights / np.sqrt(np.float32(shared))
-
-
 def acquire(
     hu: FloatArray,
     affine: npt.NDArray[np.float64],
@@ -131,6 +75,7 @@ def acquire(
     tilt_degrees: float = 0.0,
     dose: float = 1.0,
     bias_hu: float | None = None,
+    lesions: Sequence[Lesion] = (),
 ) -> Acquisition:
     """Reconstruct a phantom on the scanner's own grid.
 
@@ -164,6 +109,8 @@ def acquire(
         Against the standard; noise goes with its inverse square root.
     bias_hu : float, optional
         Overrides the drawn systematic error.
+    lesions : sequence of Lesion
+        Patches whose HU are added to the phantom's.
 
     Returns
     -------
@@ -203,39 +150,47 @@ def acquire(
     tilt = np.deg2rad(tilt_degrees)
     x_target, y_target = centre[1] + grid, centre[0] + grid * np.cos(tilt)
 
-    fwhm = MTF_FWHM_MM[kernel] * profile.sharpness
-    to_rows = _interpolation(y_source, y_target, max(fwhm, 0.5 * pixel))
-    to_columns = np.ascontiguousarray(_interpolation(x_source, x_target, max(fwhm, 0.5 * pixel)).T)
+    fwhm = spread_mm(profile, kernel, pixel)
+    to_rows = point_spread(y_source, y_target, fwhm)
+    to_columns = np.ascontiguousarray(point_spread(x_source, x_target, fwhm).T)
+    patches = [
+        _Patch(lesion, z_target, y_target, x_target, fwhm, thickness_mm,
+               (centre[0], float(np.tan(tilt))) if tilt_degrees else None)
+        for lesion in lesions
+    ]  # fmt: skip
     outside_y = (y_target < y_source[0] - voxel) | (y_target > y_source[-1] + voxel)
     outside_x = (x_target < x_source[0] - voxel) | (x_target > x_source[-1] + voxel)
     circle = np.hypot(grid[:, None], grid[None, :]) <= 0.5 * fov
     drift = float(np.clip(rng.normal(0, 0.6), -1.2, 1.2))
     bias = profile.bias_hu + drift if bias_hu is None else bias_hu
-    cup = bias - profile.cupping_hu * np.clip(
-        1 - (np.hypot(grid[:, None], grid[None, :]) / 150) ** 2, 0, 1
+    cup = np.float32(bias) - cupping(profile, grid, grid)
+    sd = noise_sd(
+        profile, kernel, thickness_mm=thickness_mm, dose=dose, size=size_factor(hu, voxel)
     )
-    sd = (
-        NOISE_SD_AT_5_MM_HU[kernel] * profile.noise_scale
-        * np.sqrt(5.0 / max(thickness_mm, 0.1) / dose) * _size_factor(hu, voxel)
-    )  # fmt: skip
-    amplitude = _noise_filter(matrix, pixel, kernel)
-    across = _noise_across_slices(thickness_mm, increment_mm)
+    amplitude = noise_amplitude(matrix, matrix, pixel, kernel)
+    across = noise_across_slices(thickness_mm, increment_mm)
     white: list[FloatArray] = [
         rng.standard_normal((matrix, matrix), dtype=np.float32) for _ in range(len(across) - 1)
     ]
-    coarse = _body_share(hu)
+    coarse = body_share(hu)
 
     out = np.empty((count, matrix, matrix), dtype=np.float32)
     lean = (y_source - centre[0]) * np.tan(tilt)
     for start in range(0, count, BLOCK_SLICES):
         z_block = z_target[start : start + BLOCK_SLICES]
         slab = _slab(hu, z_source, z_block, thickness_mm, lean if tilt_degrees else None)
+        for patch in patches:
+            patch.prepare(start, len(z_block))
         for n in range(len(z_block)):
             image = (to_rows @ slab[n]) @ to_columns
             image[outside_y] = -1000
             image[:, outside_x] = -1000
+            for patch in patches:
+                patch.add_to(image, start + n)
             if EDGE_ENHANCEMENT[kernel]:
-                soft = ndimage.gaussian_filter(image, 1.2 / pixel, mode="nearest", truncate=2.5)
+                soft = ndimage.gaussian_filter(
+                    image, EDGE_BLUR_MM / pixel, mode="nearest", truncate=2.5
+                )
                 image += np.float32(EDGE_ENHANCEMENT[kernel]) * (image - soft)
             white.append(rng.standard_normal((matrix, matrix), dtype=np.float32))
             mixed = white[0] * across[0]
@@ -244,8 +199,8 @@ def acquire(
             white.pop(0)
             noise = fft.irfft2(fft.rfft2(mixed) * amplitude, s=(matrix, matrix))
             nearest = int(np.clip(np.searchsorted(z_source, z_block[n]), 0, len(z_source) - 1))
-            share = (to_rows @ coarse[min(nearest // 8, len(coarse) - 1)]) @ to_columns
-            noise *= np.float32(sd) * (0.3 + 0.7 * share)
+            share = (to_rows @ coarse[min(nearest // SHARE_STEP, len(coarse) - 1)]) @ to_columns
+            noise *= np.float32(sd) * (NOISE_IN_AIR + (1 - NOISE_IN_AIR) * share)
             image += noise
             image += cup
             np.maximum(image, -1024, out=image)
@@ -274,23 +229,59 @@ def _slab(
         near = thickness_mm + 2 * (z_source[1] - z_source[0])
         low = max(int(np.searchsorted(z_source, z_block[0] - near)), 0)
         high = min(int(np.searchsorted(z_source, z_block[-1] + near)) + 1, len(z_source))
-        weights = _slice_profile(z_source[low:high], z_block, thickness_mm)
+        weights = slice_profile(z_source[low:high], z_block, thickness_mm)
         return np.tensordot(weights, hu[low:high], axes=(1, 0))
     slab = np.empty((len(z_block), *hu.shape[1:]), dtype=np.float32)
     for row, shift in enumerate(lean):
-        slab[:, row] = _slice_profile(z_source, z_block + shift, thickness_mm) @ hu[:, row]
+        slab[:, row] = slice_profile(z_source, z_block + shift, thickness_mm) @ hu[:, row]
     return slab
 
 
-def _size_factor(hu: FloatArray, voxel_mm: float) -> float:
-    """Return the noise of this patient against one of 300 mm water-equivalent diameter."""
-    middle = hu[:: max(1, len(hu) // 12)]
-    water = (np.clip(middle, -1000, 1000) + 1000).sum(axis=(1, 2)) / 1000 * voxel_mm**2
-    diameter = 2 * float(np.sqrt(np.median(water) / np.pi))
-    return float(np.clip((diameter / 300) ** 1.3, 0.6, 1.9))
+class _Patch:
+    """The scan of one lesion: the rows, columns and slices that it touches, and what it adds."""
 
+    def __init__(
+        self,
+        lesion: Lesion,
+        z_target: npt.NDArray[np.floating],
+        y_target: npt.NDArray[np.floating],
+        x_target: npt.NDArray[np.floating],
+        fwhm_mm: float,
+        thickness_mm: float,
+        tilt: tuple[float, float] | None,
+    ) -> None:
+        """Take the output's axes; `tilt` is the y it turns about and the slope dz/dy."""
+        grid, step = lesion.grid, lesion.grid.spacing_mm
+        self._delta = np.pad(lesion.delta_hu, 1)  # beyond the patch nothing is added
+        self._z, y, x = (
+            low + step * np.arange(-1, count + 1)
+            for low, count in zip(grid.origin_mm, grid.shape, strict=True)
+        )
+        self._lean = None if tilt is None else (y - tilt[0]) * tilt[1]
+        self._z_target, self._thickness_mm = z_target, thickness_mm
+        lean = np.zeros(1) if self._lean is None else self._lean
+        reach = 0.5 * thickness_mm
+        self._first = int(np.searchsorted(z_target, self._z[0] - lean.max() - reach))
+        self._stop = int(np.searchsorted(z_target, self._z[-1] - lean.min() + reach))
+        near = 1.5 * fwhm_mm  # over three SD
+        self._rows = slice(*np.searchsorted(y_target, (y[0] - near, y[-1] + near)))
+        self._columns = slice(*np.searchsorted(x_target, (x[0] - near, x[-1] + near)))
+        self._to_rows = point_spread(y, y_target[self._rows], fwhm_mm)
+        self._to_columns = point_spread(x, x_target[self._columns], fwhm_mm).T
+        self._start, self._slab = 0, np.empty((0, *self._delta.shape[1:]), np.float32)
 
-def _body_share(hu: FloatArray) -> FloatArray:
-    """Return, for every eighth slice, a smooth map of how deep in the body a voxel lies, 0 to 1."""
-    inside = (hu[::8] > -400).astype(np.float32)
-    return ndimage.gaussian_filter(inside, (0.0, 10.0, 10.0), mode="nearest", truncate=2.0)
+    def prepare(self, start: int, count: int) -> None:
+        """Average over the thickness of the slices of a block that are touched."""
+        first, stop = max(start, self._first), min(start + count, self._stop)
+        self._start = first
+        self._slab = (
+            _slab(self._delta, self._z, self._z_target[first:stop], self._thickness_mm, self._lean)
+            if stop > first
+            else self._slab[:0]
+        )
+
+    def add_to(self, image: FloatArray, n: int) -> None:
+        """Add what the n-th slice holds of the lesion."""
+        if self._start <= n < self._start + len(self._slab):
+            part = self._to_rows @ self._slab[n - self._start] @ self._to_columns
+            image[self._rows, self._columns] += part

@@ -62,7 +62,10 @@ class _Planters(Mapping[str, Planter]):
         return module
 
     def __contains__(self, check: object) -> bool:
-        return check in CHECKS and find_spec(f"{__name__}.{check}") is not None
+        if check not in CHECKS:
+            return False
+        spec = find_spec(f"{__name__}.{check}")
+        return spec is not None and spec.origin is not None
 
     def __iter__(self) -> Iterator[str]:
         return (check for check in CHECKS if check in self)
