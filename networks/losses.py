@@ -56,8 +56,8 @@ def soft_targets(labels: Tensor, classes: int) -> Tensor:
     half = (d // 2, h // 2, w // 2)
     blocks = labels.long().reshape(n, half[0], 2, half[1], 2, half[2], 2)
     blocks = blocks.permute(2, 4, 6, 0, 1, 3, 5).reshape(8, n, 1, *half)
-    shares = torch.zeros(n, classes, *half)
-    eighth = torch.full((n, 1, *half), 0.125)
+    shares = torch.zeros(n, classes, *half, device=labels.device)
+    eighth = torch.full((n, 1, *half), 0.125, device=labels.device)
     for corner in blocks:
         shares.scatter_add_(1, corner, eighth)
     return shares
@@ -117,7 +117,7 @@ def voxel_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     for probability, truth in zip(likelihood.exp(), target, strict=True):
         right = probability.gather(0, truth[None]).flatten()
         flat = truth.flatten()
-        overlap = torch.zeros(classes).index_add(0, flat, right)[1:]
+        overlap = right.new_zeros(classes).index_add(0, flat, right)[1:]
         held = torch.bincount(flat, minlength=classes)[1:]
         total = probability.sum((1, 2, 3))[1:] + held
         dice.append((2.0 * overlap / total)[held >= PRESENT_VOXELS])
