@@ -54,6 +54,7 @@ def _weighted(
     source: Places, target: Places, offsets: Places, weights: npt.NDArray[np.floating]
 ) -> FloatArray:
     step = float(source[1] - source[0])
+    target = np.asarray(target, np.float64)  # in float32 the last place may round out of reach
     matrix = np.zeros((len(target), len(source)), dtype=np.float64)
     rows = np.arange(len(target))
     for offset, weight in zip(offsets, weights):
