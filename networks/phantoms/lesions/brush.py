@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from networks.phantoms.fields import _SPLINE_GAIN, _weights
 from networks.phantoms.lesion import FineGrid, FloatArray, Lesion
+from networks.phantoms.lesions import Judged as Judge
 from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.scene import Scene, occupancy
 from networks.phantoms.tissue import Tissue
@@ -33,12 +34,8 @@ MOST_VOXELS = 2_200_000
 """Largest patch; a wider one gets coarser voxels."""
 
 
-class Judge(Protocol):
-    """Gives d′ of a patch on the scan that will be made."""
-
-    def __call__(self, grid: FineGrid, delta_hu: FloatArray) -> float:
-        """Return the detectability of an ideal observer."""
-        ...
+class InvisibleError(NoPlaceError):
+    """A lesion of no allowed size and contrast would show here."""
 
 
 class Patch:
@@ -53,6 +50,10 @@ class Patch:
         HU with what was painted.
     mask : (S, R, C) ndarray of bool
         The lesion's own voxels.
+    site : str
+        Where it is, in words of the field.
+    extra : dict
+        Further truth, as plain values.
     """
 
     def __init__(self, scene: Scene, grid: FineGrid) -> None:
@@ -61,6 +62,8 @@ class Patch:
         self.base = scene.hu_on(grid)
         self.hu = self.base.copy()
         self.mask: BoolArray = np.zeros(grid.shape, bool)
+        self.site = ""
+        self.extra: dict[str, Any] = {}
 
     @classmethod
     def around(
@@ -99,6 +102,22 @@ class Patch:
         """Return the share of each voxel inside a surface, its edge `soft_mm` wide."""
         return occupancy(signed_distance_mm, max(self.grid.spacing_mm, soft_mm))
 
+    def moved(self, *shift_mm: npt.ArrayLike) -> FloatArray:
+        """Return the patient's HU that lie a shift (z, y, x) away, without what was planted."""
+        axes = self.grid.axes
+        where = [
+            (axes[n].reshape([-1 if a == n else 1 for a in range(3)]) + np.asarray(shift)
+             - self.scene.origin_mm[n]) / self.scene.spacing_mm
+            for n, shift in enumerate(shift_mm)
+        ]  # fmt: skip
+        places = np.stack([np.broadcast_to(w, self.grid.shape) for w in where])
+        low = np.maximum(np.floor(places.reshape(3, -1).min(axis=1)).astype(int) - 1, 0)
+        high = np.ceil(places.reshape(3, -1).max(axis=1)).astype(int) + 2
+        part = self.scene.hu[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        places = places - low[:, None, None, None]
+        sampled: FloatArray = ndimage.map_coordinates(part, places, order=1, mode="nearest")
+        return sampled
+
     # --- painting ---------------------------------------------------------------------------
 
     def lay(self, share: FloatArray, hu: float | FloatArray, *, own: bool = True) -> None:
@@ -135,11 +154,9 @@ class Patch:
         *,
         check: str,
         kind: str,
-        site: str,
         is_finding: bool,
         difficulty: str | None = None,
         dprime: float | None = None,
-        extra: dict[str, Any] | None = None,
     ) -> Lesion:
         """Cut the patch to what was changed and tell the truth about it."""
         delta = self.delta_hu
@@ -163,12 +180,12 @@ class Patch:
             centre_mm=_middle(grid, mask),
             diameter_mm=_axial_diameter_mm(mask, spacing),
             contrast_hu=float(delta[mask].mean()),
-            site=site,
+            site=self.site,
             grid=grid,
             delta_hu=delta,
             mask=mask,
             dprime=dprime,
-            extra=dict(extra or {}),
+            extra=dict(self.extra),
         )
 
 
@@ -394,7 +411,7 @@ def tune(
 
     Raises
     ------
-    NoPlaceError
+    InvisibleError
         When it cannot be made visible at all.
     """
     low, high = DPRIME[difficulty]
@@ -404,7 +421,7 @@ def tune(
     for _ in range(TRIES):
         patch = draw(wanted)
         nominal = float(judge(patch.grid, patch.delta_hu))
-        if nominal <= 0:
+        if nominal <= 0 or not patch.mask.any():
             continue
         if difficulty == "easy" and nominal * strength[1] >= goal:
             fitting = float(rng.uniform(max(strength[0], goal / nominal), strength[1]))
@@ -424,7 +441,7 @@ def tune(
             break
         wanted = following
     if best is None or best[1].dprime < DPRIME["hard"][0]:
-        raise NoPlaceError("it cannot be made visible here")
+        raise InvisibleError("it cannot be made visible here")
     found = best[1]
     found.patch.scale(found.strength)
     return found
