@@ -104,12 +104,15 @@ def lytic(
     patch.lay(inside * bone, soft)
     if through:
         # beyond the cortex only fat gives way, and only a few mm of it
-        patch.raise_to(inside * np.maximum(near, patch.inside(level + 0.35 * diameter_mm)), soft)
+        beyond = np.maximum(near, patch.inside(level + 0.35 * diameter_mm))
+        patch.raise_to(inside * beyond, soft)
+    else:
+        beyond = np.zeros_like(bone)
     if rng.random() < 0.4:
         # trabeculae that are left
         spared = (cloud(patch.grid, rng, 2.5) > 1.5) & (level < -1.5) & (bone > 0.8)
         patch.lay(0.5 * spared.astype(np.float32), 220.0, own=False)
-    patch.mask = (level < 0) & ((bone > 0.5) | (np.abs(patch.delta_hu) > 60))
+    patch.mask = (level < 0) & ((bone > 0.5) | (beyond > 0.6))
     return at(patch, site)
 
 
