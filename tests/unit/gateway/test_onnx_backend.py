@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -115,18 +118,37 @@ def test_onnxruntime_takes_over_what_openvino_cannot_load(
     assert loaded.run({"volume": volume(32, 32, 32)})["labels"].shape == (1, 32, 32, 32)
 
 
-def test_auto_is_f32_without_amx(model: Path) -> None:
+def test_auto_is_f32_where_bf16_is_not_native(model: Path) -> None:
     """bf16 without hardware for it would be slower and less exact."""
-    assert engine.load(model, openvino=True, amx=False).description == "OpenVINO f32 (no AMX)"
+    assert engine.load(model, openvino=True, native_bf16=False).description == (
+        "OpenVINO f32 (the processor has no bf16)"
+    )
 
 
-def test_auto_with_amx_is_what_parity_says(model: Path) -> None:
+def test_auto_with_native_bf16_is_what_parity_says(model: Path) -> None:
     """The choice and the measurement are in the description."""
-    description = engine.load(model, openvino=True, amx=True).description
+    description = engine.load(model, openvino=True, native_bf16=True).description
     assert description.startswith(
         ("OpenVINO bf16 (parity holds: logits", "OpenVINO f32 (bf16 parity fails: logits")
     )
     assert "labels agreement" in description
+
+
+def test_nothing_is_told_to_the_maker_of_openvino(model: Path, tmp_path: Path) -> None:
+    """A process that loads a model leaves no trace of OpenVINO's telemetry in its home."""
+    code = (
+        "import sys; from pathlib import Path; from gateway.runtime.backends.onnxruntime import "
+        "engine; print(engine.load(Path(sys.argv[1]), openvino=True).description)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model)],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("OpenVINO")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_precision_is_refused(model: Path) -> None:

@@ -6,6 +6,7 @@ directory and imported there as ``engine``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def load(
     openvino: bool,
     precision: str = "auto",
     threads: int = 0,
-    amx: bool | None = None,
+    native_bf16: bool | None = None,
 ) -> Engine:
     """Load an ONNX file.
 
@@ -76,11 +77,12 @@ def load(
         Whether the model's configuration asks for OpenVINO. It compiles once for dynamic axes:
         on a 3D U-Net that is as fast as a compilation for each shape, which costs 0.1 s each.
     precision : {"auto", "f32", "bf16"}
-        auto takes bf16 where the processor multiplies it natively (AMX) and parity holds.
+        auto takes bf16 where the processor multiplies it natively (AMX, AVX-512 BF16) and
+        parity holds.
     threads : int
         0 means all cores.
-    amx : bool, optional
-        Whether the processor has AMX; read from /proc/cpuinfo by default.
+    native_bf16 : bool, optional
+        Whether the processor multiplies bf16; read from /proc/cpuinfo by default.
 
     Raises
     ------
@@ -96,9 +98,9 @@ def load(
     except Exception as error:
         # Whatever OpenVINO cannot do with this file, ONNX Runtime is the reference.
         return _onnxruntime(path, threads, f"OpenVINO failed: {str(error).strip()[:200]}")
-    has_amx = _has_amx() if amx is None else amx
-    if precision == "f32" or (precision == "auto" and not has_amx):
-        why = "asked for" if precision == "f32" else "no AMX"
+    native = _multiplies_bf16() if native_bf16 is None else native_bf16
+    if precision == "f32" or (precision == "auto" and not native):
+        why = "asked for" if precision == "f32" else "the processor has no bf16"
         return Engine(full, f"OpenVINO f32 ({why})")
     half = _openvino(path, "bf16", threads)
     if precision == "bf16":
@@ -144,6 +146,8 @@ def probe_inputs(inputs: list[TensorInfo]) -> Arrays:
 
 
 def _openvino(path: Path, precision: str, threads: int) -> Any:
+    # OpenVINO reports its use to its maker over the network; without this module it cannot.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     options: dict[str, Any] = {
@@ -181,8 +185,9 @@ def _onnxruntime(path: Path, threads: int, why: str) -> Engine:
     return Engine(run, f"ONNX Runtime f32 ({why})")
 
 
-def _has_amx() -> bool:
-    return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+def _multiplies_bf16() -> bool:
+    flags = Path("/proc/cpuinfo").read_text()
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def _info(value: Any) -> TensorInfo:
