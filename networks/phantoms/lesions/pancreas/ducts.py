@@ -12,6 +12,7 @@ from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.lesions.brush import Judge, Patch, Tuned, tube, tune
 from networks.phantoms.lesions.pancreas import signs
 from networks.phantoms.lesions.pancreas.gland import Gland
+from networks.phantoms.lesions.pancreas.recipes import sizes
 from networks.phantoms.lesions.pancreas.shape import Cluster
 from networks.phantoms.tissue import Tissue
 
@@ -64,7 +65,7 @@ def plant_ipmn(
             return _grapes(gland, rng, spot.centre_mm, size_mm, fluid)
 
     size = MAIN_DUCT_MM if variant == "main_duct" else BRANCH_MM
-    tuned = tune(draw, rng, judge, difficulty, size=size, strength=(0.75, 1.0))
+    tuned = tune(draw, rng, judge, difficulty, size=sizes(size, difficulty), strength=(0.75, 1.0))
     duct_mm = {
         "main_duct": tuned.size,
         "mixed": float(rng.uniform(5, 10)),

@@ -9,7 +9,7 @@ from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.lesions.brush import Judge, Patch, tube, tune
 from networks.phantoms.lesions.pancreas import signs
 from networks.phantoms.lesions.pancreas.gland import Gland, Spot
-from networks.phantoms.lesions.pancreas.recipes import OTHER, RECIPES
+from networks.phantoms.lesions.pancreas.recipes import OTHER, RECIPES, sizes
 from networks.phantoms.lesions.pancreas.shape import Lump
 
 DUCT_CHANCE = {"easy": 0.85, "medium": 0.6, "hard": 0.6}
@@ -45,7 +45,7 @@ def plant_mass(
     else:
         variant = str(rng.choice(list(OTHER)))
         recipe = OTHER[variant]
-    middle = float(np.exp(np.log(recipe.size_mm).mean()))
+    middle = float(np.exp(np.log(sizes(recipe.size_mm, difficulty)).mean()))
     spot = gland.spot(rng, recipe.sites, radius_mm=0.4 * middle, outward=recipe.outward)
 
     reference_hu = gland.lobule_hu if recipe.fluid else gland.parenchyma_hu
@@ -66,7 +66,14 @@ def plant_mass(
         patch.lump, patch.taken = lump, share
         return patch
 
-    tuned = tune(draw, rng, judge, difficulty, size=recipe.size_mm, strength=recipe.strength)
+    tuned = tune(
+        draw,
+        rng,
+        judge,
+        difficulty,
+        size=sizes(recipe.size_mm, difficulty),
+        strength=recipe.strength,
+    )
     patch = tuned.patch
     assert isinstance(patch, Drawn)
     lump, share = patch.lump, patch.taken

@@ -21,6 +21,17 @@ SOFT_TISSUE_HU = 38.0
 FATTY_BELOW_HU = 26.0
 """Parenchyma less dense than this holds so much fat that a tumour is denser, not darker."""
 
+SIZE_REACH = {"easy": 1.0, "medium": 0.75, "hard": 0.45}
+"""How far up the range of sizes a difficulty goes, on a logarithmic scale: what bulges far is found
+by its outline, however little it differs from parenchyma (chosen)."""
+
+
+def sizes(size_mm: tuple[float, float], difficulty: str) -> tuple[float, float]:
+    """Return the smallest and largest diameter that a difficulty may have."""
+    low, high = size_mm
+    return low, float(low * (high / low) ** SIZE_REACH[difficulty])
+
+
 Fill = Callable[[FineGrid, Lump, FloatArray, float, np.random.Generator], FloatArray]
 """(grid, lump, distance mm, parenchyma HU, rng) → (S, R, C) HU at full contrast."""
 
