@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
+from networks.phantoms.artefacts import ArtefactField, Artefacts
 from networks.phantoms.lesion import Lesion
 from networks.phantoms.profiles import EDGE_ENHANCEMENT, KERNELS, ScannerProfile
 from networks.phantoms.response import (
@@ -76,6 +77,7 @@ def acquire(
     dose: float = 1.0,
     bias_hu: float | None = None,
     lesions: Sequence[Lesion] = (),
+    artefacts: Artefacts | None = None,
 ) -> Acquisition:
     """Reconstruct a phantom on the scanner's own grid.
 
@@ -111,6 +113,8 @@ def acquire(
         Overrides the drawn systematic error.
     lesions : sequence of Lesion
         Patches whose HU are added to the phantom's.
+    artefacts : Artefacts, optional
+        What is wrong with the images; nothing by default.
 
     Returns
     -------
@@ -124,7 +128,7 @@ def acquire(
     Notes
     -----
     Resolution is limited by the phantom's own voxels as well as by the kernel.
-    Not modelled yet: rings, streaks, metal, motion, helical artefacts.
+    Not modelled: motion, helical artefacts.
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {kernel!r}")
@@ -173,6 +177,7 @@ def acquire(
         rng.standard_normal((matrix, matrix), dtype=np.float32) for _ in range(len(across) - 1)
     ]
     coarse = body_share(hu)
+    wrong = artefacts and ArtefactField(artefacts, y_target, x_target, centre, 0.5 * fov, pixel)
 
     out = np.empty((count, matrix, matrix), dtype=np.float32)
     lean = (y_source - centre[0]) * np.tan(tilt)
@@ -202,6 +207,8 @@ def acquire(
             share = (to_rows @ coarse[min(nearest // SHARE_STEP, len(coarse) - 1)]) @ to_columns
             noise *= np.float32(sd) * (NOISE_IN_AIR + (1 - NOISE_IN_AIR) * share)
             image += noise
+            if wrong:
+                image += wrong.at(float(z_block[n]), share)
             image += cup
             np.maximum(image, -1024, out=image)
             image[~circle] = -1024

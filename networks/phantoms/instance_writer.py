@@ -137,7 +137,7 @@ def write_localizer(
     ds.SOPInstanceUID = header.uid("instance", series_number, 0)
     ds.SeriesInstanceUID = header.uid("series", series_number)
     ds.SeriesNumber = series_number
-    ds.SeriesDescription = "Topogram" if profile.manufacturer == "SIEMENS" else "Scout"
+    ds.SeriesDescription = "Topogram" if profile.vendor == "SIEMENS" else "Scout"
     ds.InstanceNumber = 1
     ds.AcquisitionNumber = 1
     ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]

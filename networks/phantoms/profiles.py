@@ -24,12 +24,19 @@ EDGE_ENHANCEMENT = {"soft": 0.0, "standard": 0.0, "sharp": 0.6}
 """Share of an unsharp mask added by kernel class; lung kernels overshoot at edges."""
 
 
+VENDORS = ("GE", "SIEMENS", "PHILIPS", "CANON", "UIH")
+"""Vendors of which there are profiles."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScannerProfile:
     """One scanner model: how its images look and how it writes them."""
 
     name: str
     """Short key, lower case."""
+
+    vendor: str
+    """One of `VENDORS`."""
 
     manufacturer: str
     model: str
@@ -74,6 +81,7 @@ PROFILES: dict[str, ScannerProfile] = {
     for profile in (
         ScannerProfile(
             name="ge_revolution",
+            vendor="GE",
             manufacturer="GE MEDICAL SYSTEMS",
             model="Revolution CT",
             software="revo_ct_22bc.50",
@@ -88,6 +96,7 @@ PROFILES: dict[str, ScannerProfile] = {
         ),
         ScannerProfile(
             name="siemens_force",
+            vendor="SIEMENS",
             manufacturer="SIEMENS",
             model="SOMATOM Force",
             software="syngo CT VB20A",
@@ -101,6 +110,7 @@ PROFILES: dict[str, ScannerProfile] = {
         ),
         ScannerProfile(
             name="siemens_definition",
+            vendor="SIEMENS",
             manufacturer="SIEMENS",
             model="SOMATOM Definition AS",
             software="syngo CT 2012B",
@@ -113,6 +123,7 @@ PROFILES: dict[str, ScannerProfile] = {
         ),
         ScannerProfile(
             name="philips_ict",
+            vendor="PHILIPS",
             manufacturer="Philips",
             model="iCT 256",
             software="4.1.8",
@@ -124,6 +135,7 @@ PROFILES: dict[str, ScannerProfile] = {
         ),
         ScannerProfile(
             name="canon_aquilion_one",
+            vendor="CANON",
             manufacturer="CANON_MEC",
             model="Aquilion ONE",
             software="V8.9ER008",
@@ -140,6 +152,7 @@ PROFILES: dict[str, ScannerProfile] = {
         ),
         ScannerProfile(
             name="uih_uct780",
+            vendor="UIH",
             manufacturer="UIH",
             model="uCT 780",
             software="R004",
@@ -156,22 +169,166 @@ PROFILES: dict[str, ScannerProfile] = {
             private_creator="UIH CT",
             private_group=0x0061,
         ),
+        ScannerProfile(
+            name="ge_lightspeed_vct",
+            vendor="GE",
+            manufacturer="GE MEDICAL SYSTEMS",
+            model="LightSpeed VCT",
+            software="gmp_vct.42",
+            kernels={"soft": ("SOFT",), "standard": ("DETAIL",), "sharp": ("BONE",)},
+            bias_hu=1.3,
+            noise_scale=1.15,
+            sharpness=1.04,
+            cupping_hu=0.8,
+            bits_stored=16,
+            pixel_representation=1,
+            padding_stored=-2000,
+            padding_declared=-2000,
+            private_creator="GEMS_PARM_01",
+            private_group=0x0043,
+        ),
+        ScannerProfile(
+            name="ge_optima_660",
+            vendor="GE",
+            manufacturer="GE MEDICAL SYSTEMS",
+            model="Optima CT660",
+            software="sles_hde.143",
+            kernels={"soft": ("SOFT",), "standard": ("STANDARD",), "sharp": ("LUNG",)},
+            bias_hu=-0.3,
+            noise_scale=1.1,
+            sharpness=0.98,
+            bits_stored=16,
+            pixel_representation=1,
+            padding_declared=-2000,
+            private_creator="GEMS_ACQU_01",
+            private_group=0x0019,
+        ),
+        ScannerProfile(
+            name="philips_ingenuity",
+            vendor="PHILIPS",
+            manufacturer="Philips",
+            model="Ingenuity Core 128",
+            software="4.1.7.XX26010",
+            kernels={"soft": ("B",), "standard": ("C",), "sharp": ("YB",)},
+            bias_hu=0.6,
+            noise_scale=1.08,
+            sharpness=1.1,
+            cupping_hu=0.5,
+            private_creator="ELSCINT1",
+            private_group=0x00E1,
+        ),
+        ScannerProfile(
+            name="uih_uct530",
+            vendor="UIH",
+            manufacturer="UIH",
+            model="uCT 530",
+            software="R001",
+            kernels={"soft": ("B_SOFT_A",), "standard": ("B_SOFT_B",), "sharp": ("B_VSHARP_B",)},
+            bias_hu=-1.3,
+            noise_scale=1.15,
+            sharpness=1.06,
+            cupping_hu=1.2,
+            bits_stored=16,
+            rescale_intercept=-8192.0,
+            character_set="GB18030",
+            private_creator="UIH CT",
+            private_group=0x0061,
+        ),
+        ScannerProfile(
+            name="siemens_go_top",
+            vendor="SIEMENS",
+            manufacturer="Siemens Healthineers",
+            model="SOMATOM go.Top",
+            software="syngo CT VA40A",
+            kernels={"soft": ("Br36f", "2"), "standard": ("Br44f", "2"), "sharp": ("Bl60f", "2")},
+            bias_hu=1.1,
+            noise_scale=1.2,
+            sharpness=1.12,
+            cupping_hu=1.3,
+            bits_stored=16,
+            rescale_intercept=-8192.0,
+            multi_valued_kernel=True,
+            private_creator="SIEMENS CT VA1 DUMMY",
+            private_group=0x0019,
+            unseen=True,
+        ),
+        ScannerProfile(
+            name="canon_aquilion_prime",
+            vendor="CANON",
+            manufacturer="TOSHIBA",
+            model="Aquilion PRIME",
+            software="V7.0ER006",
+            kernels={"soft": ("FC18",), "standard": ("FC13",), "sharp": ("FC51",)},
+            bias_hu=-1.5,
+            noise_scale=0.8,
+            sharpness=0.9,
+            bits_stored=16,
+            pixel_representation=1,
+            rescale_intercept=0.0,
+            padding_stored=-2048,
+            padding_declared=-2048,
+            private_creator="TOSHIBA_MEC_CT3",
+            private_group=0x7005,
+            unseen=True,
+        ),
+        ScannerProfile(
+            name="uih_uct960",
+            vendor="UIH",
+            manufacturer="UIH",
+            model="uCT 960+",
+            software="R002",
+            kernels={"soft": ("B_SOFT_C",), "standard": ("B_SOFT_D",), "sharp": ("B_SHARP_D",)},
+            bias_hu=1.4,
+            noise_scale=0.78,
+            sharpness=0.92,
+            cupping_hu=0.4,
+            bits_stored=16,
+            rescale_intercept=-8192.0,
+            character_set="GB18030",
+            private_creator="UIH CT",
+            private_group=0x0061,
+            unseen=True,
+        ),
     )
 }
-"""Profiles by name: six models of five vendors."""
+"""Profiles by name: thirteen models of five vendors, three of them `unseen`."""
 
 
-def profile_named(name: str | None, seed: int = 0) -> ScannerProfile:
+SEEN = tuple(name for name, profile in PROFILES.items() if not profile.unseen)
+"""Names of the models that training and validation use."""
+
+UNSEEN = tuple(name for name, profile in PROFILES.items() if profile.unseen)
+"""Names of the models that only tests use."""
+
+
+def profile_named(name: str | None, seed: int = 0, *, vendor: str | None = None) -> ScannerProfile:
     """Return a profile by name, or the one that a seed falls on when the name is None.
+
+    Parameters
+    ----------
+    name : str, optional
+        A key of `PROFILES`.
+    seed : int
+        Chooses among the models that are not unseen.
+    vendor : str, optional
+        One of `VENDORS`, in any case; narrows the choice.
 
     Raises
     ------
     ValueError
-        When there is no profile of that name.
+        When there is no profile of that name, no such vendor, or the model is another vendor's.
     """
+    if vendor is not None and vendor.upper() not in VENDORS:
+        raise ValueError(f"no vendor {vendor!r}; there are {', '.join(VENDORS)}")
     if name is None:
-        seen = [profile for profile in PROFILES.values() if not profile.unseen]
+        seen = [
+            PROFILES[key]
+            for key in SEEN
+            if vendor is None or PROFILES[key].vendor == vendor.upper()
+        ]
         return seen[seed % len(seen)]
     if name not in PROFILES:
         raise ValueError(f"no scanner profile {name!r}; there are {', '.join(sorted(PROFILES))}")
+    if vendor is not None and PROFILES[name].vendor != vendor.upper():
+        raise ValueError(f"{name} is a model of {PROFILES[name].vendor}, not of {vendor.upper()}")
     return PROFILES[name]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from networks.phantoms.artefacts import ArtefactField, Artefacts
 from networks.phantoms.lesion import FineGrid, Lesion
 from networks.phantoms.profiles import EDGE_ENHANCEMENT, KERNELS, ScannerProfile
 from networks.phantoms.region_noise import region_noise, scan_weights
@@ -114,6 +115,7 @@ def acquire_region(
     dose: float = 1.0,
     bias_hu: float | None = None,
     pixel_mm: float = PIXEL_MM,
+    artefacts: Artefacts | None = None,
 ) -> FloatArray:
     """Return what a network would be given of a scan of this scene.
 
@@ -136,7 +138,9 @@ def acquire_region(
     bias_hu : float, optional
         Overrides the drawn systematic error.
     pixel_mm : float
-        Pixel of the scan.
+        Pixel of the scan; its field of view is 512 of them.
+    artefacts : Artefacts, optional
+        What is wrong with the images; nothing by default.
 
     Returns
     -------
@@ -158,8 +162,14 @@ def acquire_region(
     sd = noise_sd(profile, kernel, thickness_mm=thickness_mm, dose=dose,
                   size=size_factor(scene.hu, scene.spacing_mm))  # fmt: skip
     noise = region_noise(grid.shape, grid.spacing_mm, rng, kernel, thickness_mm, step, pixel_mm)
-    noise *= np.float32(sd) * (NOISE_IN_AIR + (1 - NOISE_IN_AIR) * _share(scene, grid))
+    share = _share(scene, grid)
+    noise *= np.float32(sd) * (NOISE_IN_AIR + (1 - NOISE_IN_AIR) * share)
     hu += noise
+    if artefacts is not None:
+        wrong = ArtefactField(artefacts, y, x, (float(middle[1]), float(middle[2])),
+                              256 * pixel_mm, max(grid.spacing_mm[1:]))  # fmt: skip
+        for n, place in enumerate(grid.axes[0]):
+            hu[n] += wrong.at(float(place), share[n])
     return np.maximum(hu, -1024, out=hu)
 
 
