@@ -24,9 +24,6 @@ MIN_AREA_MM2 = 1.0
 REFERENCE_INCREMENT_MM = 3.0
 """Slice increment for which the score is defined."""
 
-CAC_DRS_CUTS = (1.0, 100.0, 300.0)
-"""Agatston score at which CAC-DRS A1, A2 and A3 begin."""
-
 _IN_PLANE = np.zeros((3, 3, 3), np.bool_)
 _IN_PLANE[1] = True
 
@@ -110,11 +107,3 @@ def calcium_scores(
         )
         for part in parts
     )
-
-
-def cac_drs_category(agatston: float) -> str:
-    """Return the CAC-DRS category of a gated scan, A0 to A3: 0, 1–99, 100–299, 300 and more.
-
-    Not for an estimate from a scan without ECG gating, which has no A category.
-    """
-    return f"A{sum(round(agatston) >= cut for cut in CAC_DRS_CUTS)}"

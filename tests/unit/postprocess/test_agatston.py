@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from postprocess.agatston import CalciumScore, cac_drs_category, calcium_scores
+from postprocess.agatston import CalciumScore, calcium_scores
 from postprocess.exceptions import PostprocessError
 
 SPACING_MM = (3.0, 0.5, 0.5)
@@ -112,12 +112,3 @@ def test_a_spacing_of_zero_is_refused() -> None:
     hu = cylinder(400)
     with pytest.raises(PostprocessError, match="spacing_mm"):
         calcium_scores(hu, np.ones(hu.shape, np.bool_), spacing_mm=(3.0, 0.0, 0.5))
-
-
-@pytest.mark.parametrize(
-    ("score", "category"),
-    [(0, "A0"), (0.4, "A0"), (1, "A1"), (99, "A1"), (100, "A2"), (299, "A2"), (300, "A3")],
-)
-def test_cac_drs_categories(score: float, category: str) -> None:
-    """The score is rounded to whole units first."""
-    assert cac_drs_category(score) == category

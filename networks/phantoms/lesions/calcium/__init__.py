@@ -30,7 +30,7 @@ from networks.phantoms.lesions.calcium.tree import (
     tree_of,
 )
 from networks.phantoms.scene import Scene
-from postprocess.agatston import CalciumScore, cac_drs_category
+from postprocess.agatston import CalciumScore
 
 __all__ = ["CONFOUNDERS", "KINDS", "TERRITORIES", "TREE", "confound", "coronaries", "plant"]
 
@@ -110,7 +110,7 @@ def plant(
     -------
     list of Lesion
         One a plaque, each with its ``territory`` and the figures of the whole patient:
-        ``agatston``, ``agatston_by_vessel``, ``volume_score_mm3``, ``cac_drs``, ``plaques`` and
+        ``agatston``, ``agatston_by_vessel``, ``volume_score_mm3``, ``plaques`` and
         ``finding_dprime``. The difficulty is the patient's, d′ the plaque's own.
 
     Raises
@@ -271,7 +271,6 @@ def _told(
             for name, score in zip(TERRITORIES, scores[1:], strict=True)
         },
         "volume_score_mm3": round(total.volume_mm3, 1),
-        "cac_drs": cac_drs_category(total.agatston),
         "plaques": len(plaques),
         "mean_plaque_hu": round(density),
         "finding_dprime": round(together, 2),
