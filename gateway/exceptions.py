@@ -17,6 +17,10 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + InvalidJsonError               400
     + UnknownCheckError              400
     + InvalidClinicalError           400
+      - UnknownClinicalError         400
+      - ClinicalUnitError            400
+      - AmbiguousClinicalError       400
+      - ClinicalRangeError           400
     + NoInputError                   400
     + UnsafeArchiveError             400
     + ArchiveTooLargeError           413
@@ -171,6 +175,30 @@ class InvalidClinicalError(RequestError):
     """A clinical input has the wrong type, unit or range."""
 
     code = "request.invalid_clinical"
+
+
+class UnknownClinicalError(InvalidClinicalError):
+    """No clinical input of that name is known."""
+
+    code = "request.unknown_clinical"
+
+
+class ClinicalUnitError(InvalidClinicalError):
+    """A clinical input is in a unit that is not taken."""
+
+    code = "request.clinical_unit"
+
+
+class AmbiguousClinicalError(InvalidClinicalError):
+    """A plain number would make sense in another unit too; its unit has to be sent with it."""
+
+    code = "request.clinical_ambiguous"
+
+
+class ClinicalRangeError(InvalidClinicalError):
+    """A clinical input lies outside of its range."""
+
+    code = "request.clinical_out_of_range"
 
 
 class NoInputError(RequestError):

@@ -17,8 +17,9 @@ from gateway.client import GatewayClient
 from gateway.commands.output import as_json
 from gateway.commands.refused import tell_failures, tell_refused
 from gateway.commands.table import findings_table
-from gateway.exceptions import InvalidClinicalError, NoInputError
+from gateway.exceptions import InvalidClinicalError, NoInputError, UsageError
 from gateway.instance import Instance
+from gateway.screening.clinical import read_clinical
 from gateway.settings import Settings
 
 NAME = "screen"
@@ -48,6 +49,8 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
         tell_refused(found.refused)
         if not found.instances:
             raise NoInputError(f"No DICOM instance was found in {_names(args.paths)}.")
+        if clinical:
+            _one_patient(found.instances)
         async with _gateway(args.url, settings) as (url, key):
             results = await screen(
                 url,
@@ -155,15 +158,25 @@ async def _gateway(url: str | None, settings: Settings) -> AsyncIterator[tuple[s
 
 
 def _read_clinical(path: Path | None) -> dict[str, Any] | None:
+    """Read and check the file as the server will, and give it as it was written, units and all."""
     if path is None:
         return None
     try:
-        clinical = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        clinical = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidClinicalError(f"{path} is not a readable JSON file: {error}") from None
     if not isinstance(clinical, dict):
         raise InvalidClinicalError(f"{path} must hold one JSON object.")
+    read_clinical(clinical)
     return clinical
+
+
+def _one_patient(instances: list[Instance]) -> None:
+    """Refuse to give one patient's values to the studies of several."""
+    from gateway.screening.patient import identity_reason
+
+    if identity_reason(instances) is not None:
+        raise UsageError("--clinical holds one patient's values; the files hold several patients.")
 
 
 def _write(folder: Path, results: list[dict[str, Any]]) -> None:

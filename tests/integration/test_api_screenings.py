@@ -161,11 +161,12 @@ async def test_released_results_are_shown_before_the_end(api: Client, study: str
         ({"study_instance_uid": STUDY, "exam_context": "x"}, "request.invalid_json"),
         ({"study_instance_uid": STUDY, "clinical": []}, "request.invalid_clinical"),
         ({"study_instance_uid": STUDY, "clinical": {"ast": "40"}}, "request.invalid_clinical"),
-        ({"study_instance_uid": STUDY, "clinical": {"ast": -1}}, "request.invalid_clinical"),
-        ({"study_instance_uid": STUDY, "clinical": {"asat": 40}}, "request.invalid_clinical"),
+        ({"study_instance_uid": STUDY, "clinical": {"ast": -1}}, "request.clinical_out_of_range"),
+        ({"study_instance_uid": STUDY, "clinical": {"asat": 40}}, "request.unknown_clinical"),
+        ({"study_instance_uid": STUDY, "clinical": {"albumin": 4}}, "request.clinical_ambiguous"),
         (
             {"study_instance_uid": STUDY, "clinical": {"ast": {"value": 1, "unit": "ukat/L"}}},
-            "request.invalid_clinical",
+            "request.clinical_unit",
         ),
     ],
 )
