@@ -91,9 +91,18 @@ class Scene:
                 value += _sample(lesion.delta_hu, origin, lesion.grid.spacing_mm, grid, outside=0.0)
         return value
 
-    def sampled_on(self, grid: FineGrid, values: npt.NDArray[np.generic]) -> FloatArray:
-        """Return an (S, R, C) array of the anatomy's grid, linear between voxels, on a fine one."""
-        return _sample(values.astype(np.float32), self.origin_mm, self.spacing_mm, grid)
+    def sampled_on(
+        self,
+        grid: FineGrid,
+        values: npt.NDArray[np.generic],
+        corner: tuple[int, int, int] = (0, 0, 0),
+    ) -> FloatArray:
+        """Return values of the anatomy's grid, linear between voxels, on a fine one.
+
+        `corner` is the voxel of the anatomy that an array of a part of it begins at.
+        """
+        origin = self.origin_mm + np.asarray(corner) * self.spacing_mm
+        return _sample(values.astype(np.float32), origin, self.spacing_mm, grid)
 
     def tissue_on(self, grid: FineGrid) -> npt.NDArray[np.uint8]:
         """Return the nearest tissue on a fine grid."""

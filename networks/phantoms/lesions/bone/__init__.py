@@ -55,9 +55,9 @@ PUBLISHED_SUBTYPES = {
 
 STRENGTH = {
     "bone_island": (0.85, 1.1),
-    "haemangioma": (0.7, 1.1),
-    "schmorl_node": (0.6, 1.1),
-    "endplate_sclerosis": (0.5, 1.3),
+    "haemangioma": (0.45, 1.1),
+    "schmorl_node": (0.4, 1.1),
+    "endplate_sclerosis": (0.35, 1.3),
     "fracture": (0.8, 1.0),
 }
 """How far the contrast of a benign kind is scaled."""

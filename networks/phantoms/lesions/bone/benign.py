@@ -26,9 +26,9 @@ ISLAND_HU = (850.0, 1250.0)
 
 DIAMETER_MM = {
     "bone_island": (3.5, 14.0),
-    "haemangioma": (9.0, 26.0),
+    "haemangioma": (7.0, 26.0),
     "schmorl_node": (5.0, 14.0),
-    "endplate_sclerosis": (14.0, 34.0),
+    "endplate_sclerosis": (9.0, 34.0),
     "basivertebral_vein": (5.0, 10.0),
     "costochondral_calcification": (6.0, 18.0),
 }

@@ -155,7 +155,7 @@ def _strength(kind: str, marrow: float) -> tuple[float, float]:
         return low, (BLASTIC_HU[1] - marrow) / (620 - marrow)
     if kind == "lytic_metastasis" and marrow > 100:
         return float(np.clip((LYTIC_HU[1] - marrow) / (45 - marrow), 0.6, 0.95)), 1.0
-    return 0.75, 1.0
+    return 0.4, 1.0
 
 
 def metastasis(
