@@ -1,0 +1,32 @@
+"""The nodule network: pulmonary nodules of 3 to 30 mm, at 1.5×1×1 mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from networks.detection import Tile
+from networks.tasks.detection import DetectionTask
+from networks.tile_sampling import Scans
+
+
+@dataclass
+class NoduleTask(DetectionTask):
+    """Find nodules, measure them and tell solid, part-solid, ground-glass and calcified apart."""
+
+    name: ClassVar[str] = "nodule"
+    tile: ClassVar[Tile] = Tile((64, 96, 96), (1.5, 1.0, 1.0))
+    kinds: ClassVar[tuple[str, ...]] = (
+        "solid_nodule",
+        "part_solid_nodule",
+        "ground_glass_nodule",
+        "calcified_nodule",
+    )
+    windows_hu: ClassVar[tuple[tuple[float, float], ...]] = ((-1024.0, 300.0), (-100.0, 900.0))
+    scans: ClassVar[Scans] = Scans(
+        kernels={"soft": 0.3, "standard": 0.3, "sharp": 0.4},
+        thicknesses_mm={1.0: 0.45, 1.25: 0.2, 1.5: 0.15, 2.0: 0.1, 3.0: 0.1},
+    )
+
+
+TASK = NoduleTask
