@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool3d, nll_loss
+from torch.nn.functional import (
+    avg_pool3d,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    nll_loss,
+    one_hot,
+)
 
 PRESENT_VOXELS = 1.0
 """A class with a smaller share of the patch than this (grid voxels) gets no Dice term."""
@@ -145,3 +151,55 @@ def segmentation_loss(levels: list[Tensor], labels: Tensor, weights: Tensor) -> 
         term = weighted_cross_entropy(coarse, target, weights) + present_dice(coarse, target)
         loss = loss + weight * term
     return loss
+
+
+def level_loss(levels: list[Tensor], labels: Tensor, weights: Tensor) -> Tensor:
+    """Do as `segmentation_loss` for levels of any stride.
+
+    Parameters
+    ----------
+    levels : list of tensor
+        Logits (N, K, D, H, W), then (N, K, D/a, H/b, W/c) of coarser levels, finest first.
+    labels : (N, D, H, W) tensor of integers
+    weights : (K,) tensor
+    """
+    loss = voxel_loss(levels[0].float(), labels, weights)
+    if len(levels) == 1:
+        return loss
+    share = one_hot(labels.long(), weights.numel()).movedim(-1, 1).float()
+    for logits, weight in zip(levels[1:], SIDE_WEIGHTS):
+        block = [fine // coarse for fine, coarse in zip(share.shape[2:], logits.shape[2:])]
+        share = avg_pool3d(share, block)
+        coarse = logits.float()
+        term = weighted_cross_entropy(coarse, share, weights) + present_dice(coarse, share)
+        loss = loss + weight * term
+    return loss
+
+
+def patient_loss(logits: Tensor, ill: Tensor) -> Tensor:
+    """Cross-entropy of the patient's logit.
+
+    Parameters
+    ----------
+    logits : (N,) tensor
+    ill : (N,) tensor
+        1 or 0; what is negative has no say.
+    """
+    known = ill >= 0
+    if not bool(known.any()):
+        return logits.float().sum() * 0.0
+    return binary_cross_entropy_with_logits(logits.float()[known], ill.float()[known])
+
+
+def kind_loss(logits: Tensor, kind: Tensor) -> Tensor:
+    """Cross-entropy of the kind of lesion.
+
+    Parameters
+    ----------
+    logits : (N, kinds) tensor
+    kind : (N,) tensor of integers
+        −1 where there is none.
+    """
+    if not bool((kind >= 0).any()):
+        return logits.float().sum() * 0.0
+    return cross_entropy(logits.float(), kind.long(), ignore_index=-1)

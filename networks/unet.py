@@ -42,7 +42,9 @@ def space_to_depth(volume: Tensor) -> Tensor:
 class Block(nn.Module):
     """Two 3³ convolutions with instance normalisation and a residual path."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int | tuple[int, int, int] = 1
+    ) -> None:
         super().__init__()
         self.first = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.first_norm = nn.InstanceNorm3d(outputs, affine=True)

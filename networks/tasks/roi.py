@@ -1,0 +1,365 @@
+"""What the checks that look at one box have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from networks.export import LEAST_AGREEMENT, ParityError, open_session, write_onnx
+from networks.losses import class_weights, kind_loss, level_loss, patient_loss
+from networks.metrics import Figure, auc, sensitivity, specificity, threshold_for
+from networks.nets.roi_net import RoiAnswer, RoiFile, RoiNet, RoiShape
+from networks.phantoms.lesion import Lesion
+from networks.phantoms.region import Axes
+from networks.roi_sampling import RoiSample, RoiSampler, View, padded_multiple
+from networks.scenes import (
+    FIRST_SEED,
+    HEALTHY_SEED,
+    JUDGE_SEED,
+    Box,
+    ScenePool,
+    default_folder,
+    start_filling,
+)
+from networks.tasks.task import Sample, Task, option
+
+if TYPE_CHECKING:
+    from networks.engine import Plan
+
+PATIENT_WEIGHT = 0.5
+
+KIND_WEIGHT = 0.3
+
+WEIGHED_SAMPLES = 16
+"""Boxes whose voxels are counted for the class weights."""
+
+JUDGED_PATIENTS = 40
+"""Each is judged once healthy and once planted."""
+
+HEALTHY_PHANTOMS = 1000
+"""That set thresholds; the least by pipelines.md §7.3."""
+
+MARK_SHARE = 0.05
+"""Share of healthy boxes in which a lesion is shown to the reader."""
+
+SCORE_TOLERANCE = 2e-3
+"""Largest difference of a probability between the exported file and torch."""
+
+HEAT_TOLERANCE = 3
+"""Largest difference of the lesion map in 255ths, but for a share as for the labels."""
+
+
+def windowed(hu: Tensor, windows_hu: tuple[tuple[float, float], ...]) -> Tensor:
+    """Scale (N, D, H, W) HU into (N, channels, D, H, W) windows of 0 to 1."""
+    value = hu.float()
+    scaled = [(value.clamp(low, high) - low) / (high - low) for low, high in windows_hu]
+    return torch.stack(scaled, dim=1)
+
+
+@dataclass
+class RoiTask(Task):
+    """One check's box: where it lies, what is labelled in it, how large the network is."""
+
+    box: ClassVar[Box]
+    spacing_mm: ClassVar[tuple[float, float, float]]
+    windows_hu: ClassVar[tuple[tuple[float, float], ...]]
+    """``[[recipe.channels]]`` of the manifest."""
+
+    labels: ClassVar[tuple[str, ...]]
+    """Names by label value; the first is the background."""
+
+    shape: ClassVar[RoiShape]
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """What the differential tells apart, in the order of the output."""
+
+    flag_share: ClassVar[float] = 0.01
+    """Share of healthy patients that may be flagged (pipelines.md §7.3)."""
+
+    plan = {"accumulate": 2, "workers": 1}  # noqa: RUF012 - a default that nobody changes
+
+    pool_first: int = option(24)
+    pool_size: int = option(400)
+    pool_every: int = option(16)
+
+    @classmethod
+    def default_pool(cls) -> Path:
+        """Return the folder of all pools of scenes; they keep their versions apart."""
+        return default_folder()
+
+    @classmethod
+    def paint(
+        cls, tissues: NDArray[np.uint8], lesions: tuple[Lesion, ...], axes: Axes
+    ) -> NDArray[np.uint8]:
+        """Return the labels of a grid; see `networks.roi_sampling.Painter`."""
+        raise NotImplementedError
+
+    # --- data -----------------------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """How the network looks at its box."""
+        return View(self.box, self.spacing_mm, padded_multiple(self.shape.multiple), self.paint)
+
+    def scenes(self, **variants: int) -> ScenePool:
+        """Return the pool of the box's scenes."""
+        return ScenePool(self.pool, self.box, **variants)
+
+    def prepare(self) -> None:
+        """Draw in the background: first what training begins with, then what judges it."""
+        seeds = list(range(FIRST_SEED, FIRST_SEED + self.pool_size))
+        judged = list(range(JUDGE_SEED, JUDGE_SEED + JUDGED_PATIENTS))
+        first = seeds[: self.pool_first]
+        start_filling(self.scenes(), [*first, *judged, *seeds[self.pool_first :]])
+
+    def sampler(self, seed: int) -> TensorBoxes:
+        """Return boxes of pooled scenes, scanned anew."""
+        boxes = RoiSampler(
+            self.scenes(),
+            self.view,
+            seed,
+            first_seed=FIRST_SEED,
+            first=self.pool_first,
+            size=self.pool_size,
+            every=self.pool_every,
+        )
+        return TensorBoxes(boxes, self.kinds)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """Class weights of the first boxes."""
+        counts = torch.zeros(len(self.labels), dtype=torch.int64)
+        sampler = self.sampler(0)
+        for number in range(WEIGHED_SAMPLES):
+            labels = sampler.draw(number)["labels"].flatten().long()
+            counts += torch.bincount(labels, minlength=len(self.labels))
+        return class_weights(counts)
+
+    # --- learning -------------------------------------------------------------------------
+
+    def network(self) -> RoiNet:
+        """Build the network of this box."""
+        return RoiNet(self.shape)
+
+    def forward(self, network: nn.Module, batch: Sample) -> RoiAnswer:
+        """Window a batch and run the network on it."""
+        answer: RoiAnswer = network(windowed(batch["hu"], self.windows_hu))
+        return answer
+
+    def loss(self, outputs: RoiAnswer, batch: Sample, maturity: float) -> dict[str, Tensor]:
+        """Return the terms of labels, patient and kind.
+
+        The weights of rare classes fall to their square root as the network matures: in full they
+        find them early, but fatten their borders.
+        """
+        weights = self.weights.to(batch["hu"].device) ** (1 - 0.5 * maturity)
+        terms = {"labels": level_loss(outputs.levels, batch["labels"], weights)}
+        if outputs.score is not None:
+            terms["patient"] = PATIENT_WEIGHT * patient_loss(outputs.score, batch["ill"])
+        if outputs.kinds is not None:
+            terms["kind"] = KIND_WEIGHT * kind_loss(outputs.kinds, batch["kind"])
+        return terms
+
+    # --- judging --------------------------------------------------------------------------
+
+    def judged(self, network: nn.Module, plan: Plan, boxes: UnseenBoxes) -> Iterator[Judged]:
+        """Run the network on boxes that it has not seen, one after another."""
+        loader = DataLoader(boxes, batch_size=None, num_workers=plan.workers)
+        for sample in loader:
+            hu = torch.from_numpy(sample.hu)[None].to(plan.device)
+            with torch.no_grad(), plan.autocast():
+                answer = self.forward(network, {"hu": hu})
+            yield Judged(
+                sample=sample,
+                labels=answer.levels[0][0].float().argmax(0).cpu().numpy().astype(np.uint8),
+                score=_probability(answer.score),
+                kinds=None if answer.kinds is None else answer.kinds[0].float().cpu().numpy(),
+            )
+
+    def validate(self, network: nn.Module, plan: Plan) -> dict[str, Any]:
+        """Return Dice by label, and how patients and kinds are told apart."""
+        boxes = UnseenBoxes(self.scenes(), self.view, JUDGE_SEED, JUDGED_PATIENTS, (False, True))
+        return self.figures(list(self.judged(network, plan, boxes)))
+
+    def figures(self, judged: list[Judged]) -> dict[str, Any]:
+        """Return the figures of some judged boxes."""
+        told: dict[str, Any] = {"dice": dice(judged, self.labels)}
+        if not self.shape.lesion:
+            return told
+        healthy = [case.score for case in judged if case.sample.ill == 0]
+        ill = [case for case in judged if case.sample.ill == 1]
+        told["auc"] = auc(healthy, [case.score for case in ill]).rounded()
+        threshold = threshold_for(healthy, MARK_SHARE) if len(healthy) >= 20 else float("nan")
+        for difficulty in ("easy", "medium", "hard"):
+            scores = [case.score for case in ill if case.sample.difficulty == difficulty]
+            told[difficulty] = {
+                "auc": auc(healthy, scores).rounded(),
+                "found": sensitivity(scores, threshold).rounded(),
+            }
+        named = [case for case in ill if case.kinds is not None]
+        right = sum(self.kinds[int(x.kinds.argmax())] == x.sample.kind for x in named)  # type: ignore[union-attr]
+        if named:
+            told["kind_right"] = round(right / len(named), 3)
+        return told
+
+    def calibrate(
+        self, network: nn.Module, plan: Plan, count: int = HEALTHY_PHANTOMS
+    ) -> dict[str, Any]:
+        """Set the thresholds at the budget's percentile of healthy phantoms."""
+        if not self.shape.lesion:
+            raise NotImplementedError(f"{self.name} has no thresholds")
+        pool = self.scenes(planted=0, healthy=1)
+        boxes = UnseenBoxes(pool, self.view, HEALTHY_SEED, count, (False,))
+        shown = track(self.judged(network, plan, boxes), description=self.name, total=count)
+        scores = [case.score for case in shown]
+        told: dict[str, Any] = {
+            "check": self.name,
+            "score": "probability",
+            "healthy": count,
+            "seeds": [HEALTHY_SEED, HEALTHY_SEED + count],
+        }
+        for name, share in (("mark", MARK_SHARE), ("flag", self.flag_share)):
+            threshold = threshold_for(scores, share)
+            over = specificity(scores, threshold)
+            told[name] = {
+                "value": threshold,
+                "at": "greater_or_equal",
+                "share": share,
+                "measured": Figure(1 - over.value, 1 - over.high, 1 - over.low).rounded(4),
+            }
+        return told
+
+    # --- export ---------------------------------------------------------------------------
+
+    def export(self, network: nn.Module, path: Path) -> None:
+        """Write the network and compare the file with torch on a box of smooth noise."""
+        assert isinstance(network, RoiNet)
+        file = RoiFile(network).eval()
+        channels, multiple = self.shape.channels, padded_multiple(self.shape.multiple)
+        size = (2 * multiple, 3 * multiple, 2 * multiple)
+        axes = {0: "n", 2: "d", 3: "h", 4: "w"}
+        flat = {"labels": {0: "n", 1: "d", 2: "h", 3: "w"}, "score": {0: "n"}, "kinds": {0: "n"}}
+        flat["lesion"] = flat["labels"]
+        write_onnx(
+            file,
+            path,
+            inputs={"volume": torch.zeros(1, channels, *size)},
+            outputs=file.outputs,
+            dynamic={"volume": axes} | {name: flat[name] for name in file.outputs},
+        )
+        volume = smooth_boxes(channels, (2 * multiple, 2 * multiple, 3 * multiple))
+        with torch.no_grad():
+            ours = dict(zip(file.outputs, file(volume), strict=True))
+        given = open_session(path).run(list(file.outputs), {"volume": volume.numpy()})
+        hold_to(ours, dict(zip(file.outputs, given, strict=True)))
+
+
+class TensorBoxes:
+    """The boxes of a sampler as tensors."""
+
+    def __init__(self, boxes: RoiSampler, kinds: tuple[str, ...]) -> None:
+        self.boxes = boxes
+        self.kinds = kinds
+
+    def draw(self, number: int) -> Sample:
+        """Return (D, H, W) ``hu`` and ``labels``, and the scalars ``ill`` and ``kind``."""
+        sample = self.boxes.sample(number)
+        known = sample.ill == 1 and sample.kind in self.kinds
+        return {
+            "hu": torch.from_numpy(sample.hu),
+            "labels": torch.from_numpy(sample.labels),
+            "ill": torch.tensor(sample.ill),
+            "kind": torch.tensor(self.kinds.index(sample.kind) if known else -1),
+        }
+
+
+class UnseenBoxes(Dataset[RoiSample]):
+    """Boxes of patients that training never sees, scanned once and always the same way."""
+
+    def __init__(
+        self, pool: ScenePool, view: View, first_seed: int, count: int, groups: tuple[bool, ...]
+    ) -> None:
+        self.pool, self.view = pool, view
+        self.places = [(first_seed + n, ill) for n in range(count) for ill in groups]
+
+    def __len__(self) -> int:
+        """Return how many boxes there are."""
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> RoiSample:
+        """Return one box; that of another variant where the patient has no such one."""
+        if index >= len(self):
+            raise IndexError(index)
+        seed, ill = self.places[index]
+        case = self.pool.get(seed)
+        fitting = [x for x in case.variants if x.ill == ill] or list(case.variants)
+        rng = np.random.default_rng((seed, 17, int(ill)))
+        return self.view.look(case, fitting[0], rng, varied=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A box and what the network said of it."""
+
+    sample: RoiSample
+    labels: NDArray[np.uint8]
+    score: float
+    """Probability that the patient is ill; 0 where the network gives none."""
+
+    kinds: NDArray[np.float32] | None
+    """Logits."""
+
+
+def _probability(score: Tensor | None) -> float:
+    return 0.0 if score is None else float(score[0].double().sigmoid())
+
+
+def dice(judged: list[Judged], labels: tuple[str, ...]) -> dict[str, float]:
+    """Return the Dice of each label over all voxels of all boxes."""
+    table = np.zeros((len(labels), len(labels)), np.int64)
+    for case in judged:
+        flat = case.sample.labels.ravel().astype(np.intp) * len(labels) + case.labels.ravel()
+        table += np.bincount(flat, minlength=table.size).reshape(table.shape)
+    total = table.sum(axis=0) + table.sum(axis=1)
+    return {
+        name: round(float(2 * table[n, n] / total[n]), 3) if table[n].sum() else float("nan")
+        for n, name in enumerate(labels)
+        if n
+    }
+
+
+def smooth_boxes(channels: int, shape: tuple[int, int, int]) -> Tensor:
+    """Draw two boxes (2, channels, D, H, W) of smooth noise in [0, 1] to compare runtimes on."""
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.rand(2, channels, *(size // 8 for size in shape), generator=rng)
+    return nn.functional.interpolate(coarse, size=shape, mode="trilinear", align_corners=False)
+
+
+def hold_to(ours: dict[str, Tensor], theirs: dict[str, NDArray[Any]]) -> None:
+    """Compare torch's answers with a file's.
+
+    Raises
+    ------
+    ParityError
+        For the first output that differs by more than its tolerance.
+    """
+    for name, value in ours.items():
+        mine, other = value.numpy(), theirs[name]
+        if mine.dtype != other.dtype or mine.shape != other.shape:
+            raise ParityError(f"{name} is {other.dtype} {other.shape}")
+        if name in ("labels", "lesion"):
+            apart = np.abs(mine.astype(np.int16) - other.astype(np.int16))
+            share = float((apart <= (HEAT_TOLERANCE if name == "lesion" else 0)).mean())
+            if share < LEAST_AGREEMENT:
+                raise ParityError(f"{name} is torch's in {share:.4%} of voxels only")
+        elif float(np.abs(mine - other).max()) > SCORE_TOLERANCE:
+            raise ParityError(f"{name} differs by {float(np.abs(mine - other).max()):.4f}")
