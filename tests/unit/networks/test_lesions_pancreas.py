@@ -7,66 +7,45 @@ import dataclasses
 import numpy as np
 import pytest
 
-from networks.phantoms.anatomy import sample_anatomy
-from networks.phantoms.hu import tissue_hu
-from networks.phantoms.lesion import FineGrid, FloatArray
-from networks.phantoms.lesions import NoPlaceError, pancreas
+from networks.phantoms.lesion import FineGrid
+from networks.phantoms.lesions import Judged, NoPlaceError, pancreas
 from networks.phantoms.lesions.pancreas.gland import SITES, Gland
 from networks.phantoms.lesions.pancreas.shape import Lump
 from networks.phantoms.lesions.pancreas.signs import DUCT_HU
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.scene import Scene
 from networks.phantoms.tissue import Tissue
-
-LEAN_SEED = 6
-"""Patient with 9 % of fat in the pancreas."""
-
-NOISE_HU2_MM3 = 4500.0
-"""Noise power of the stand-in observer: that of texture of 7 HU correlated over 3 mm."""
 
 EDGE_SHARE = 0.05
 """A smooth mask on 1 mm overlaps the 3 mm voxels of its neighbours by less than this."""
 
 
-def judge(grid: FineGrid, delta_hu: FloatArray) -> float:
-    """Return d′ in white noise."""
-    return float(np.sqrt((delta_hu.astype(np.float64) ** 2).sum() * grid.spacing_mm**3
-                         / NOISE_HU2_MM3))  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    anatomy = sample_anatomy(LEAN_SEED, spacing_mm=3.0)
-    rng = np.random.default_rng(LEAN_SEED)
-    table = tissue_hu(anatomy.patient, rng)
-    return Scene(anatomy, table, paint_labels(anatomy.labels, table, rng, spacing_mm=3.0))
-
-
 @pytest.mark.parametrize("kind", pancreas.KINDS)
-def test_every_kind_is_a_mass_and_its_signs(scene: Scene, kind: str) -> None:
+def test_every_kind_is_a_mass_and_its_signs(abdomen: Scene, kind: str, judge: Judged) -> None:
     """The first lesion has no sign, a mask in or beside the gland, and a measured d′."""
-    before = scene.hu.copy()
-    mass, *signs = pancreas.plant(scene, np.random.default_rng(3), kind, judge=judge)
-    assert scene.lesions == []
-    assert np.array_equal(scene.hu, before)
+    before = abdomen.hu.copy()
+    mass, *signs = pancreas.plant(abdomen, np.random.default_rng(3), kind, judge=judge)
+    assert abdomen.lesions == []
+    assert np.array_equal(abdomen.hu, before)
     assert "sign" not in mass.extra
     assert mass.dprime == pytest.approx(judge(mass.grid, mass.delta_hu), rel=0.05)
     assert mass.site == "pancreas" or mass.site in SITES
     assert signs[0].extra["sign"] == "contour"
     assert all(lesion.is_finding and lesion.kind == kind for lesion in (mass, *signs))
-    tissue = scene.tissue_on(mass.grid)[mass.mask]
+    tissue = abdomen.tissue_on(mass.grid)[mass.mask]
     solid = [Tissue.LIVER, Tissue.SPLEEN, Tissue.AORTA, Tissue.KIDNEY_LEFT_CORTEX]
     assert np.isin(tissue, solid).mean() < EDGE_SHARE
     assert (tissue == Tissue.PANCREAS).mean() > 0.15
 
 
 @pytest.mark.parametrize("difficulty", ["medium", "hard"])
-def test_an_adenocarcinoma_is_0_to_15_hu_darker(scene: Scene, difficulty: str) -> None:
+def test_an_adenocarcinoma_is_0_to_15_hu_darker(
+    abdomen: Scene, difficulty: str, judge: Judged
+) -> None:
     """Contrast is scaled within pipelines.md §6.3 to the d′ of the difficulty."""
     low, high = {"medium": (6, 12), "hard": (3, 6)}[difficulty]
     for seed in range(3):
         mass = pancreas.plant(
-            scene, np.random.default_rng(seed), "pdac", difficulty=difficulty, judge=judge
+            abdomen, np.random.default_rng(seed), "pdac", difficulty=difficulty, judge=judge
         )[0]
         assert -15 <= mass.contrast_hu <= 0
         assert mass.difficulty == difficulty
@@ -74,12 +53,12 @@ def test_an_adenocarcinoma_is_0_to_15_hu_darker(scene: Scene, difficulty: str) -
         assert 8 <= mass.diameter_mm <= 60
 
 
-def test_a_hard_adenocarcinoma_shows_by_duct_or_atrophy(scene: Scene) -> None:
+def test_a_hard_adenocarcinoma_shows_by_duct_or_atrophy(abdomen: Scene, judge: Judged) -> None:
     """Where the tumour is iso-attenuating, something else tells of it (pipelines.md §6.3)."""
     seen = 0
     for seed in range(6):
         mass, *signs = pancreas.plant(
-            scene, np.random.default_rng(seed), "pdac", difficulty="hard", judge=judge
+            abdomen, np.random.default_rng(seed), "pdac", difficulty="hard", judge=judge
         )
         if mass.site in ("pancreas_head", "pancreas_uncinate", "pancreas_neck"):
             seen += 1
@@ -87,18 +66,18 @@ def test_a_hard_adenocarcinoma_shows_by_duct_or_atrophy(scene: Scene) -> None:
     assert seen
 
 
-def test_the_duct_lies_upstream_and_holds_fluid(scene: Scene) -> None:
+def test_the_duct_lies_upstream_and_holds_fluid(abdomen: Scene, judge: Judged) -> None:
     """Between the tumour and the tail, and 7 to 14 HU when everything is added up."""
-    gland = Gland.of(scene)
+    gland = Gland.of(abdomen)
     for seed in range(12):
         lesions = pancreas.plant(
-            scene, np.random.default_rng(seed), "pdac", difficulty="easy", judge=judge
+            abdomen, np.random.default_rng(seed), "pdac", difficulty="easy", judge=judge
         )
         duct = next((part for part in lesions if part.extra.get("sign") == "duct"), None)
         if duct is None or duct.extra["duct_mm"] < 5:
             continue
         assert gland.line.fraction_of(duct.centre_mm) > gland.line.fraction_of(lesions[0].centre_mm)
-        full = Scene(scene.anatomy, scene.table, scene.hu)
+        full = Scene(abdomen.anatomy, abdomen.table, abdomen.hu)
         full.add(lesions)
         inner = full.hu_on(duct.grid)[duct.mask]
         assert DUCT_HU[0] - 3 <= np.median(inner) <= DUCT_HU[1] + 3
@@ -106,19 +85,19 @@ def test_the_duct_lies_upstream_and_holds_fluid(scene: Scene) -> None:
     pytest.fail("no adenocarcinoma widened the duct")
 
 
-def test_cysts_measure_like_water(scene: Scene) -> None:
+def test_cysts_measure_like_water(abdomen: Scene, judge: Judged) -> None:
     """With the contour, the middle of an intraductal tumour has 5 to 15 HU at full strength."""
     lesions = pancreas.plant(
-        scene, np.random.default_rng(8), "ipmn", difficulty="easy", judge=judge
+        abdomen, np.random.default_rng(8), "ipmn", difficulty="easy", judge=judge
     )
-    full = Scene(scene.anatomy, scene.table, scene.hu)
+    full = Scene(abdomen.anatomy, abdomen.table, abdomen.hu)
     full.add(lesions[:2])
     assert 0 <= np.median(full.hu_on(lesions[0].grid)[lesions[0].mask]) <= 22
 
 
-def test_the_line_runs_from_head_to_tail(scene: Scene) -> None:
+def test_the_line_runs_from_head_to_tail(abdomen: Scene) -> None:
     """It starts on the right and low and ends at the spleen; the sites share its length."""
-    line = Gland.of(scene).line
+    line = Gland.of(abdomen).line
     head, tail = line.points_mm[0], line.points_mm[-1]
     assert head[2] < tail[2]
     assert head[0] < tail[0]
@@ -130,11 +109,11 @@ def test_the_line_runs_from_head_to_tail(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("kind", pancreas.CONFOUNDERS)
-def test_a_confounder_is_no_finding(scene: Scene, kind: str) -> None:
+def test_a_confounder_is_no_finding(abdomen: Scene, kind: str) -> None:
     """It changes HU in or beside the gland and has no difficulty."""
     for seed in range(4):
         try:
-            lesions = pancreas.confound(scene, np.random.default_rng(seed), kind)
+            lesions = pancreas.confound(abdomen, np.random.default_rng(seed), kind)
         except NoPlaceError:
             continue
         assert all(not lesion.is_finding and lesion.difficulty is None for lesion in lesions)
@@ -143,10 +122,10 @@ def test_a_confounder_is_no_finding(scene: Scene, kind: str) -> None:
     pytest.fail(f"no room for {kind} in four trials")
 
 
-def test_the_same_seed_plants_the_same_bytes(scene: Scene) -> None:
+def test_the_same_seed_plants_the_same_bytes(abdomen: Scene, judge: Judged) -> None:
     """Nothing but the generator decides."""
     first, second = (
-        pancreas.plant(scene, np.random.default_rng(11), "pdac", judge=judge) for _ in range(2)
+        pancreas.plant(abdomen, np.random.default_rng(11), "pdac", judge=judge) for _ in range(2)
     )
     assert [a.delta_hu.tobytes() for a in first] == [b.delta_hu.tobytes() for b in second]
     assert [a.truth() for a in first] == [b.truth() for b in second]
@@ -160,10 +139,10 @@ def test_a_lump_is_the_same_on_any_grid() -> None:
     assert np.allclose(coarse, fine[::2, ::2, ::2], atol=1e-3)
 
 
-def test_without_a_pancreas_there_is_no_place(scene: Scene) -> None:
+def test_without_a_pancreas_there_is_no_place(abdomen: Scene, judge: Judged) -> None:
     """A scan that misses the gland raises NoPlaceError."""
-    labels = scene.anatomy.labels.copy()
+    labels = abdomen.anatomy.labels.copy()
     labels[labels == Tissue.PANCREAS] = Tissue.VISCERAL_FAT
-    bare = Scene(dataclasses.replace(scene.anatomy, labels=labels), scene.table, scene.hu)
+    bare = Scene(dataclasses.replace(abdomen.anatomy, labels=labels), abdomen.table, abdomen.hu)
     with pytest.raises(NoPlaceError, match="too little pancreas"):
         pancreas.plant(bare, np.random.default_rng(0), "pdac", judge=judge)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from networks.phantoms.lesion import FloatArray, Lesion
 from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.lesions.brush import Judge, Patch, Tuned, tube, tune
+from networks.phantoms.lesions.lattice import aligned_around
 from networks.phantoms.lesions.pancreas import signs
 from networks.phantoms.lesions.pancreas.gland import Gland
 from networks.phantoms.lesions.pancreas.recipes import sizes
@@ -139,7 +140,8 @@ def _grapes(
 ) -> DrawnDuct:
     """Paint the contrast of a cluster of cysts with thin septa."""
     cysts = Cluster.draw(rng, centre_mm, size_mm)
-    patch = DrawnDuct.around(gland.scene, cysts.centres_mm.mean(axis=0), cysts.reach_mm + 3, 0.8)
+    middle = cysts.centres_mm.mean(axis=0)
+    patch = DrawnDuct(gland.scene, aligned_around(gland.scene, middle, cysts.reach_mm + 3, 0.8))
     patch.cysts = cysts
     distance = cysts.distance(patch.grid)
     patch.taken = patch.inside(distance, 1.2) * signs.parenchyma_and_fat(patch)

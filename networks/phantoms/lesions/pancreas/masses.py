@@ -7,6 +7,7 @@ import numpy as np
 from networks.phantoms.lesion import FloatArray, Lesion
 from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.lesions.brush import Judge, Patch, tube, tune
+from networks.phantoms.lesions.lattice import aligned_around
 from networks.phantoms.lesions.pancreas import signs
 from networks.phantoms.lesions.pancreas.gland import Gland, Spot
 from networks.phantoms.lesions.pancreas.recipes import OTHER, RECIPES, sizes
@@ -55,7 +56,8 @@ def plant_mass(
             rng, spot.centre_mm, 0.5 * size_mm, uneven=recipe.uneven, wavelength=recipe.wavelength
         )
         fine = 0.8 if size_mm < 24 else 1.0
-        patch = Drawn.around(gland.scene, spot.centre_mm, lump.reach_mm + 4, fine)
+        grid = aligned_around(gland.scene, spot.centre_mm, lump.reach_mm + 4, fine)
+        patch = Drawn(gland.scene, grid)
         distance = lump.distance(patch.grid)
         share = patch.inside(distance, recipe.soft_mm) * signs.parenchyma_and_fat(patch)
         content = recipe.fill(patch.grid, lump, distance, reference_hu, rng)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from networks.phantoms.lesion import Lesion
 from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.lesions.brush import Patch, cloud, near, tube
+from networks.phantoms.lesions.lattice import aligned, aligned_around
 from networks.phantoms.lesions.pancreas.gland import Gland
 from networks.phantoms.lesions.pancreas.shape import Lump
 from networks.phantoms.lesions.pancreas.signs import Report
@@ -45,7 +46,7 @@ def focal_fat(gland: Gland, rng: np.random.Generator) -> list[Lesion]:
     spot = gland.spot(rng, {"head": 0.7, "neck": 0.1, "body": 0.2}, radius_mm=radius, outward=0.5)
     centre = spot.centre_mm - np.array([0.0, 0.35 * radius, 0.0])
     lump = Lump.draw(rng, centre, radius, uneven=0.25, slender=0.3)
-    patch = Patch.around(gland.scene, centre, lump.reach_mm + 4, 1.0)
+    patch = Patch(gland.scene, aligned_around(gland.scene, centre, lump.reach_mm + 4, 1.0))
     share = patch.inside(lump.distance(patch.grid), 5.0) * patch.share(Tissue.PANCREAS)
     uneven = 1 + 0.35 * cloud(patch.grid, rng, 4.0)
     patch.hu -= share * np.float32(rng.uniform(10, 45)) * np.clip(uneven, 0.2, 2)
@@ -66,7 +67,7 @@ def splenic_artery(gland: Gland, rng: np.random.Generator) -> list[Lesion]:
     course[:, 2] += 2.5 * np.cos(bends)
     wide = float(rng.uniform(2.4, 3.6))
     low, high = course.min(axis=0) - 7, course.max(axis=0) + 7
-    patch = Patch.around(gland.scene, 0.5 * (low + high), 0.5 * (high - low), 0.8)
+    patch = Patch(gland.scene, aligned(gland.scene, low, high, 0.8))
     room = patch.share(Tissue.VISCERAL_FAT, Tissue.PANCREAS)
     bore = tube(patch.grid, course, wide)
     blood = float(gland.scene.table.mean[Tissue.ARTERY])
@@ -93,7 +94,8 @@ def diverticulum(gland: Gland, rng: np.random.Generator) -> list[Lesion]:
     radius = float(rng.uniform(6, 14))
     spot = gland.spot(rng, {"uncinate": 0.4, "head": 0.6}, radius_mm=radius, outward=0.9)
     lump = Lump.draw(rng, spot.centre_mm, radius, uneven=0.06, slender=0.15)
-    patch = Patch.around(gland.scene, spot.centre_mm, lump.reach_mm + 4, 0.8)
+    grid = aligned_around(gland.scene, spot.centre_mm, lump.reach_mm + 4, 0.8)
+    patch = Patch(gland.scene, grid)
     distance = lump.distance(patch.grid)
     room = patch.share(
         Tissue.PANCREAS, Tissue.VISCERAL_FAT, Tissue.BOWEL_WALL, Tissue.BOWEL_FLUID,
@@ -136,7 +138,7 @@ def bowel_loop(gland: Gland, rng: np.random.Generator) -> list[Lesion]:
         course.append(course[-1] + 6 * heading)
     points = np.array(course)
     low, high = points.min(axis=0) - radius - 4, points.max(axis=0) + radius + 4
-    patch = Patch.around(scene, 0.5 * (low + high), 0.5 * (high - low), 1.0)
+    patch = Patch(scene, aligned(scene, low, high, 1.0))
     room = patch.share(Tissue.VISCERAL_FAT, Tissue.MESENTERIC_VESSEL)
     bore = tube(patch.grid, points, radius, reach_mm=6)
     bore = bore + 0.8 * cloud(patch.grid, rng, 6.0)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from networks.phantoms.lesion import FineGrid, FloatArray, Lesion
 from networks.phantoms.lesions import NoPlaceError
-from networks.phantoms.lesions.brush import MOST_VOXELS, Patch, cloud, near, tube
+from networks.phantoms.lesions.brush import Patch, cloud, near, tube
+from networks.phantoms.lesions.lattice import aligned
 from networks.phantoms.lesions.pancreas.gland import ROOM, Gland
 from networks.phantoms.lesions.pancreas.shape import Lump
 from networks.phantoms.scene import occupancy
@@ -118,8 +119,7 @@ def beyond(gland: Gland, from_arc_mm: float, spacing_mm: float = 1.0) -> FineGri
     course = line.points_mm[part]
     margin = 4.0 + float(line.radius_mm[part].max())
     low, high = course.min(axis=0) - margin, course.max(axis=0) + margin
-    spacing = max(spacing_mm, float((np.prod(high - low + 2) / MOST_VOXELS) ** (1 / 3)))
-    return FineGrid.around(0.5 * (low + high), 0.5 * (high - low), spacing)
+    return aligned(gland.scene, low, high, spacing_mm)
 
 
 def kept_by(lump: Shape, grid: FineGrid) -> FloatArray:
@@ -214,7 +214,7 @@ def bile_duct(gland: Gland, lump: Lump, rng: np.random.Generator) -> Patch:
     course = lump.centre_mm + steps + np.cumsum(rng.normal(0, 1.5, steps.shape), axis=0)
     radius = float(rng.uniform(4.5, 9.0))
     low, high = course.min(axis=0) - radius - 4, course.max(axis=0) + radius + 4
-    patch = Patch.around(gland.scene, 0.5 * (low + high), 0.5 * (high - low), 1.0)
+    patch = Patch(gland.scene, aligned(gland.scene, low, high, 1.0))
     bore = tube(patch.grid, course, np.array([0.7, 1.0, 1.0, 0.7]) * radius)
     room = patch.share(Tissue.PANCREAS, Tissue.VISCERAL_FAT)
     room = room * kept_by(lump, patch.grid)
