@@ -1,27 +1,31 @@
 """Findings of the chest that no other check draws, and what only looks like one.
 
-One module for each organ holds ``DRAWINGS`` and ``CONFOUNDING``: kind → what draws it, and over what
-range of sizes and contrasts. A kind has the name of its label in `networks.phantoms.chest_labels`.
+One module for each organ holds ``DRAWINGS`` and ``CONFOUNDING``: kind → what draws it, over what
+sizes and contrasts. `networks.phantoms.chest_labels` says which label a kind carries.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from networks.phantoms.chest_labels import labels_of_kind
 from networks.phantoms.lesion import Lesion
 from networks.phantoms.lesions.brush import Judge, Patch, tune
 from networks.phantoms.lesions.chest import (
+    abdomen,
     air,
     airway,
     heart,
     interstitium,
     lung,
+    mediastinum,
     pleura,
+    skeleton,
 )
 from networks.phantoms.lesions.chest.places import Drawing
 from networks.phantoms.scene import Scene
 
-_MODULES = (lung, air, interstitium, airway, pleura, heart)
+_MODULES = (lung, air, interstitium, airway, pleura, heart, mediastinum, skeleton, abdomen)
 
 DRAWINGS: dict[str, Drawing] = {
     kind: drawing for module in _MODULES for kind, drawing in module.DRAWINGS.items()
@@ -104,7 +108,7 @@ def _lesion(
     patch: Patch, kind: str, *, is_finding: bool, difficulty: str | None, dprime: float | None
 ) -> Lesion:
     if is_finding:
-        patch.extra["label"] = kind
+        patch.extra["label"] = labels_of_kind("chest", kind)[0]
     return patch.lesion(
         check="chest", kind=kind, is_finding=is_finding, difficulty=difficulty, dprime=dprime
     )
