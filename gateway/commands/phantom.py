@@ -24,7 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="plant a finding; may be given several times",
+        help="plant a finding: a check's name or a kind of lesion; may be given several times",
+    )
+    parser.add_argument(
+        "--difficulty",
+        default="medium",
+        choices=("easy", "medium", "hard"),
+        help="how hard the findings are to see, by an ideal observer's d′",
+    )
+    parser.add_argument(
+        "--no-confounders",
+        action="store_true",
+        help="plant nothing that only looks like a finding",
     )
     parser.add_argument(
         "--phase",
@@ -34,6 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pdff", type=float, metavar="PERCENT", help="liver fat fraction")
     parser.add_argument("--profile", metavar="NAME", help="scanner profile")
+    parser.add_argument(
+        "--vendor", metavar="V", help="GE, SIEMENS, PHILIPS, CANON or UIH; the seed chooses a model"
+    )
+    parser.add_argument(
+        "--artefact",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="ring, streak, metal or truncation; may be given several times",
+    )
     parser.add_argument("--matrix", type=int, default=512, help="rows and columns")
     parser.add_argument("--slices", type=int, help="slices of the thin series; all by default")
     parser.add_argument(
@@ -41,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--enhanced", action="store_true", help="one Enhanced CT multi-frame object"
+    )
+    parser.add_argument(
+        "--masks", action="store_true", help="also write the lesions' masks, lesions.npz"
     )
 
 
@@ -55,13 +79,18 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             args.out,
             seed=args.seed,
             findings=tuple(args.finding),
+            difficulty=args.difficulty,
+            confounders=not args.no_confounders,
             phase=args.phase,
             pdff_percent=args.pdff,
             profile=args.profile,
+            vendor=args.vendor,
+            artefacts=tuple(args.artefact),
             matrix=args.matrix,
             slices=args.slices,
             increment_mm=args.increment,
             enhanced=args.enhanced,
+            save_lesions=args.masks,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +33,9 @@ FloatArray = npt.NDArray[np.float32]
 
 BLOCK_SLICES = 16
 """Slices worked on at a time; bounds the memory above the output."""
+
+MOST_THREADS = 4
+"""Slices reconstructed at once; memory bandwidth is the limit beyond."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ def acquire(
     outside_y = (y_target < y_source[0] - voxel) | (y_target > y_source[-1] + voxel)
     outside_x = (x_target < x_source[0] - voxel) | (x_target > x_source[-1] + voxel)
     circle = np.hypot(grid[:, None], grid[None, :]) <= 0.5 * fov
+    beyond = ~circle
     drift = float(np.clip(rng.normal(0, 0.6), -1.2, 1.2))
     bias = profile.bias_hu + drift if bias_hu is None else bias_hu
     cup = np.float32(bias) - cupping(profile, grid, grid)
@@ -173,46 +179,57 @@ def acquire(
     )
     amplitude = noise_amplitude(matrix, matrix, pixel, kernel)
     across = noise_across_slices(thickness_mm, increment_mm)
-    white: list[FloatArray] = [
-        rng.standard_normal((matrix, matrix), dtype=np.float32) for _ in range(len(across) - 1)
-    ]
+    amplitude *= np.float32(sd)
     coarse = body_share(hu)
+    shares: dict[int, FloatArray] = {}
     wrong = artefacts and ArtefactField(artefacts, y_target, x_target, centre, 0.5 * fov, pixel)
+    noise_seed = int(rng.integers(2**63))
 
     out = np.empty((count, matrix, matrix), dtype=np.float32)
-    lean = (y_source - centre[0]) * np.tan(tilt)
-    for start in range(0, count, BLOCK_SLICES):
-        z_block = z_target[start : start + BLOCK_SLICES]
-        slab = _slab(hu, z_source, z_block, thickness_mm, lean if tilt_degrees else None)
+
+    def white(n: int) -> npt.NDArray[np.complex64]:
+        return _white_spectrum(matrix, np.random.default_rng([noise_seed, n]))
+
+    def reconstruct(n: int, averaged: FloatArray, whites: list[npt.NDArray[np.complex64]]) -> None:
+        image = (to_rows @ averaged) @ to_columns
+        image[outside_y] = -1000
+        image[:, outside_x] = -1000
         for patch in patches:
-            patch.prepare(start, len(z_block))
-        for n in range(len(z_block)):
-            image = (to_rows @ slab[n]) @ to_columns
-            image[outside_y] = -1000
-            image[:, outside_x] = -1000
+            patch.add_to(image, n)
+        if EDGE_ENHANCEMENT[kernel]:
+            soft = ndimage.gaussian_filter(
+                image, EDGE_BLUR_MM / pixel, mode="nearest", truncate=2.5
+            )
+            image += np.float32(EDGE_ENHANCEMENT[kernel]) * (image - soft)
+        mixed = whites[0] * across[0]
+        for weight, part in zip(across[1:], whites[1:]):
+            mixed += weight * part
+        mixed *= amplitude
+        noise = fft.irfft2(mixed, s=(matrix, matrix), overwrite_x=True)
+        share = shares[_plane(z_source, z_target[n])]
+        noise *= NOISE_IN_AIR + (1 - NOISE_IN_AIR) * share
+        image += noise
+        if wrong:
+            image += wrong.at(float(z_target[n]), share)
+        image += cup
+        np.maximum(image, -1024, out=image)
+        np.copyto(image, -1024, where=beyond)
+        out[n] = image
+
+    lean = (y_source - centre[0]) * np.tan(tilt)
+    with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
+        for start in range(0, count, BLOCK_SLICES):
+            block = range(start, min(start + BLOCK_SLICES, count))
+            slab = _slab(hu, z_source, z_target[block.start : block.stop], thickness_mm,
+                         lean if tilt_degrees else None)  # fmt: skip
             for patch in patches:
-                patch.add_to(image, start + n)
-            if EDGE_ENHANCEMENT[kernel]:
-                soft = ndimage.gaussian_filter(
-                    image, EDGE_BLUR_MM / pixel, mode="nearest", truncate=2.5
-                )
-                image += np.float32(EDGE_ENHANCEMENT[kernel]) * (image - soft)
-            white.append(rng.standard_normal((matrix, matrix), dtype=np.float32))
-            mixed = white[0] * across[0]
-            for weight, part in zip(across[1:], white[1:]):
-                mixed += weight * part
-            white.pop(0)
-            noise = fft.irfft2(fft.rfft2(mixed) * amplitude, s=(matrix, matrix))
-            nearest = int(np.clip(np.searchsorted(z_source, z_block[n]), 0, len(z_source) - 1))
-            share = (to_rows @ coarse[min(nearest // SHARE_STEP, len(coarse) - 1)]) @ to_columns
-            noise *= np.float32(sd) * (NOISE_IN_AIR + (1 - NOISE_IN_AIR) * share)
-            image += noise
-            if wrong:
-                image += wrong.at(float(z_block[n]), share)
-            image += cup
-            np.maximum(image, -1024, out=image)
-            image[~circle] = -1024
-            out[start + n] = image
+                patch.prepare(start, len(block))
+            planes = {_plane(z_source, z_target[n]) for n in block}
+            shares = {n: (to_rows @ coarse[n]) @ to_columns for n in planes}
+            whites = list(pool.map(white, range(start, block.stop + len(across) - 1)))
+            parts = [whites[n : n + len(across)] for n in range(len(block))]
+            for _ in pool.map(reconstruct, block, slab, parts):
+                pass
     matrix_affine = np.eye(4)
     matrix_affine[:3, 0] = (0, 0, increment_mm)
     matrix_affine[:3, 1] = (0, pixel * np.cos(tilt), pixel * np.sin(tilt))
@@ -222,6 +239,27 @@ def acquire(
         hu=out, affine=matrix_affine, spacing_mm=(increment_mm, pixel, pixel), circle=circle,
         thickness_mm=thickness_mm, kernel=kernel, bias_hu=float(bias), tilt_degrees=tilt_degrees,
     )  # fmt: skip
+
+
+def _plane(z_source: npt.NDArray[np.floating], z_mm: float) -> int:
+    """Return which plane of `body_share` belongs to a slice."""
+    nearest = int(np.clip(np.searchsorted(z_source, z_mm), 0, len(z_source) - 1))
+    return nearest // SHARE_STEP
+
+
+def _white_spectrum(matrix: int, rng: np.random.Generator) -> npt.NDArray[np.complex64]:
+    """Draw what rfft2 gives of white noise of SD 1.
+
+    The first and last columns are not made even: irfft2 takes the real part of what they stand for,
+    so they have twice the power.
+    """
+    draws = rng.standard_normal((matrix, matrix // 2 + 1, 2), dtype=np.float32)
+    draws *= np.float32(matrix / np.sqrt(2))
+    spectrum: npt.NDArray[np.complex64] = draws.view(np.complex64)[..., 0]
+    spectrum[:, 0] *= np.float32(np.sqrt(2))
+    if matrix % 2 == 0:
+        spectrum[:, -1] *= np.float32(np.sqrt(2))
+    return spectrum
 
 
 def _slab(

@@ -1,4 +1,4 @@
-"""The findings that can be planted, and the check each belongs to."""
+"""The findings that can be asked for, and the check each belongs to."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from networks.phantoms.lesions import PLANTERS
+
 FINDINGS: dict[str, float] = {
     "fatty_liver_mild": 12.0,
     "fatty_liver_moderate": 20.0,
     "fatty_liver_severe": 30.0,
 }
 """Finding → proton density fat fraction of the liver, % (pipelines.md §6.3)."""
-
-CHECKS: dict[str, tuple[str, ...]] = {"liver": tuple(FINDINGS)}
-"""Check → its findings; the name of a check plants one of them, chosen by the seed."""
 
 STEATOSIS_CUTS_PERCENT = (6.4, 17.4, 22.1)
 """PDFF at which S1, S2 and S3 begin (pipelines.md §6.3)."""
@@ -25,11 +24,55 @@ HEALTHY_PDFF_PERCENT = (1.5, 5.5)
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A finding to be planted.
+
+    Attributes
+    ----------
+    check : str
+        Whose finding it is.
+    kinds : tuple of str
+        What is tried, in order: one kind, or all that the check may draw.
+    """
+
+    check: str
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Planted:
-    """What a study carries."""
+    """What a study is to carry.
+
+    Attributes
+    ----------
+    findings : tuple of str
+        Of the liver's fat.
+    pdff_percent : float
+        Fat fraction of the liver.
+    wanted : tuple of Wanted
+        What is planted as lesions.
+    """
 
     findings: tuple[str, ...]
     pdff_percent: float
+    wanted: tuple[Wanted, ...] = ()
+
+
+def kinds_of(check: str) -> tuple[str, ...]:
+    """Return what a check's name stands for when it is asked for as a finding.
+
+    Of bone only metastases: its benign kinds are findings when asked for by name.
+    """
+    kinds = PLANTERS[check].KINDS if check in PLANTERS else ()
+    if check == "bone":
+        kinds = tuple(kind for kind in kinds if kind.endswith("metastasis"))
+    return (*FINDINGS, *kinds) if check == "liver" else tuple(kinds)
+
+
+def finding_names() -> tuple[str, ...]:
+    """Return every name that can be asked for: checks, the liver's fat, and kinds of lesion."""
+    kinds = [kind for planter in PLANTERS.values() for kind in planter.KINDS]
+    return tuple(dict.fromkeys([*PLANTERS, "liver", *FINDINGS, *kinds]))
 
 
 def steatosis_grade(pdff_percent: float) -> str:
@@ -38,12 +81,12 @@ def steatosis_grade(pdff_percent: float) -> str:
 
 
 def plant(findings: Sequence[str], pdff_percent: float | None, seed: int) -> Planted:
-    """Work out what a study carries.
+    """Work out what a study is to carry.
 
     Parameters
     ----------
     findings : sequence of str
-        Names of findings or of checks; none is a healthy patient.
+        Names of kinds or of checks; none is a healthy patient.
     pdff_percent : float, optional
         Overrides the liver's fat fraction.
     seed : int
@@ -55,20 +98,25 @@ def plant(findings: Sequence[str], pdff_percent: float | None, seed: int) -> Pla
         For a name that does not exist, or two findings that exclude each other.
     """
     rng = np.random.default_rng([seed, 77])
-    chosen: list[str] = []
+    fat: list[str] = []
+    wanted: list[Wanted] = []
     for name in findings:
-        if name in CHECKS:
-            chosen.append(str(rng.choice(CHECKS[name])))
+        if name == "liver" or name in PLANTERS:
+            kinds = [str(kind) for kind in rng.permutation(kinds_of(name))]
+            if kinds[0] in FINDINGS:
+                fat.append(kinds[0])
+            else:
+                wanted.append(Wanted(name, tuple(kind for kind in kinds if kind not in FINDINGS)))
         elif name in FINDINGS:
-            chosen.append(name)
+            fat.append(name)
         else:
-            raise ValueError(
-                f"no finding {name!r}; there are {', '.join(FINDINGS)}"
-                f" and, for any finding of a check, {', '.join(CHECKS)}"
-            )
-    if len(set(chosen)) > 1:
-        raise ValueError(f"{' and '.join(sorted(set(chosen)))} exclude each other")
+            check = next((c for c, p in PLANTERS.items() if name in p.KINDS), None)
+            if check is None:
+                raise ValueError(f"no finding {name!r}; there are {', '.join(finding_names())}")
+            wanted.append(Wanted(check, (name,)))
+    if len(set(fat)) > 1:
+        raise ValueError(f"{' and '.join(sorted(set(fat)))} exclude each other")
     if pdff_percent is None:
         healthy = round(float(rng.uniform(*HEALTHY_PDFF_PERCENT)), 1)
-        pdff_percent = FINDINGS[chosen[0]] if chosen else healthy
-    return Planted(tuple(dict.fromkeys(chosen)), float(pdff_percent))
+        pdff_percent = FINDINGS[fat[0]] if fat else healthy
+    return Planted(tuple(dict.fromkeys(fat)), float(pdff_percent), tuple(wanted))

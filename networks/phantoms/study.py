@@ -13,14 +13,19 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from networks.phantoms.acquire import Acquisition, acquire
 from networks.phantoms.anatomy import Anatomy, sample_anatomy
-from networks.phantoms.findings import plant
+from networks.phantoms.artefacts import draw_artefacts
+from networks.phantoms.detectability import Judge
+from networks.phantoms.findings import Planted, plant
 from networks.phantoms.header import POSITIONS, StudyHeader, UidMaker
 from networks.phantoms.hu import PHASES, tissue_hu
 from networks.phantoms.instance_writer import write_dose_screen, write_localizer
+from networks.phantoms.lesions import CHECKS
 from networks.phantoms.paint import paint_labels
+from networks.phantoms.planting import plant_confounders, plant_findings
 from networks.phantoms.profiles import profile_named
+from networks.phantoms.scene import Scene
 from networks.phantoms.series_writer import SeriesFaults, write_series
-from networks.phantoms.truth import truth_of
+from networks.phantoms.truth import save_masks, truth_of
 
 SERIES = ("scout", "thick", "thin", "sharp", "dose")
 """Kinds of series a study can hold: localizer, 5 mm soft, thin soft, thin lung kernel, and a
@@ -32,6 +37,9 @@ THICK_MM = 5.0
 UPPER_ABDOMEN_MM = 0.0
 """Body z at the middle of a scan that holds fewer slices than the phantom."""
 
+NOT_IN_UIDS = ("out", "name", "save_labels", "save_lesions")
+"""Arguments that leave the instances as they are; all others go into the UIDs."""
+
 AGENT = "Iohexol 300 mgI/mL"
 """(0018,0010) of a contrast phase."""
 
@@ -41,14 +49,17 @@ def make_study(
     *,
     seed: int,
     findings: Sequence[str] = (),
+    difficulty: str = "medium",
+    confounders: bool = True,
     phase: str = "native",
     pdff_percent: float | None = None,
     profile: str | None = None,
+    vendor: str | None = None,
     matrix: int = 512,
     slices: int | None = None,
     increment_mm: float = 1.0,
     thickness_mm: float | None = None,
-    series: Sequence[str] = ("scout", "thin"),
+    series: Sequence[str] | None = None,
     kernel: str = "soft",
     transfer_syntax_uid: str = ExplicitVRLittleEndian,
     enhanced: bool | str = False,
@@ -59,12 +70,14 @@ def make_study(
     position: str = "HFS",
     fov_mm: float | None = None,
     dose: float = 1.0,
+    artefacts: Sequence[str] = (),
     drop_slices: Sequence[int] = (),
     duplicate_slices: Sequence[int] = (),
     mixed_orientation: bool = False,
     rescale_slope: float = 1.0,
     anatomy_spacing_mm: float | None = None,
     save_labels: bool = False,
+    save_lesions: bool = False,
 ) -> dict[str, Any]:
     """Write a phantom study and ``truth.json`` into a folder.
 
@@ -75,21 +88,30 @@ def make_study(
     seed : int
         Patient, scanner (unless given), noise and UIDs.
     findings : sequence of str
-        `networks.phantoms.findings.FINDINGS`, or a check's name; none is a healthy patient.
+        Of `networks.phantoms.findings.finding_names`: kinds, or checks for any of their kinds; none
+        is a healthy patient.
+    difficulty : str
+        easy, medium or hard, for an ideal observer on the thin series; truth.json says what came of
+        it.
+    confounders : bool
+        Plant one of each check that has no finding.
     phase : str
         native, arterial, venous or delayed.
     pdff_percent : float, optional
         Fat fraction of the liver, over what the findings say.
     profile : str, optional
         A name in `networks.phantoms.profiles.PROFILES`.
+    vendor : str, optional
+        One of `networks.phantoms.profiles.VENDORS`; the seed chooses the model.
     matrix : int
         Rows and columns.
     slices : int, optional
         Slices of the thin series, centred on the upper abdomen; all the phantom holds by default.
     increment_mm, thickness_mm : float
         Of the thin and sharp series; the thickness is the increment by default.
-    series : sequence of str
-        Of `SERIES`, in the order they are numbered.
+    series : sequence of str, optional
+        Of `SERIES`, in the order they are numbered; scout and thin by default, and thick between
+        them when there are findings.
     kernel : str
         Kernel class of the thin series.
     transfer_syntax_uid : str
@@ -110,6 +132,8 @@ def make_study(
         Reconstruction diameter; one that holds the patient by default.
     dose : float
         Against the standard.
+    artefacts : sequence of str
+        Of `networks.phantoms.artefacts.ARTEFACTS`.
     drop_slices, duplicate_slices : sequence of int
         Slices (0-based, in writing order) of the volume series left out or written twice.
     mixed_orientation : bool
@@ -120,6 +144,8 @@ def make_study(
         Voxel edge of the phantom itself; 2 mm from 256 columns on, 3 mm below, by default.
     save_labels : bool
         Also write ``labels.npz`` with the organ map and its affine.
+    save_lesions : bool
+        Also write ``lesions.npz`` with the mask of each lesion on its own grid.
 
     Returns
     -------
@@ -129,8 +155,11 @@ def make_study(
     Raises
     ------
     ValueError
-        For a name that does not exist or a value out of range, with what there is.
+        For a name that does not exist or a value out of range, with what there is; as
+        `NoPlaceError` when the patient has no place for a finding.
     """
+    if series is None:
+        series = ("scout", "thick", "thin") if findings else ("scout", "thin")
     for name in series:
         if name not in SERIES:
             raise ValueError(f"no series {name!r}; there are {', '.join(SERIES)}")
@@ -140,9 +169,9 @@ def make_study(
         raise ValueError(f"phase must be one of {', '.join(PHASES)}, not {phase!r}")
     if seed < 0:
         raise ValueError(f"seed must not be negative, not {seed}")
-    arguments = {key: value for key, value in locals().items() if key not in ("out", "name")}
+    arguments = {key: value for key, value in locals().items() if key not in NOT_IN_UIDS}
     planted = plant(findings, pdff_percent, seed)
-    scanner = profile_named(profile, seed)
+    scanner = profile_named(profile, seed, vendor=vendor)
     voltage = scanner.kvp if kvp is None else kvp
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence([seed, 1]).spawn(3)]
 
@@ -152,6 +181,22 @@ def make_study(
         anatomy.patient, streams[0], phase=phase, pdff_percent=planted.pdff_percent, kvp=voltage
     )
     hu = paint_labels(anatomy.labels, table, streams[1], spacing_mm=spacing)
+    thin = thickness_mm or increment_mm
+    low, high = _range(anatomy.affine, anatomy.labels.shape[0], slices, increment_mm,
+                       anatomy.patient.size[0])  # fmt: skip
+    scene = Scene(anatomy, table, hu)
+    judge = Judge.of(
+        scene, scanner, kernel=kernel, thickness_mm=thin, increment_mm=increment_mm, dose=dose,
+        first_slice_mm=low,
+    )  # fmt: skip
+    kinds = plant_findings(
+        scene, planted.wanted, seed, difficulty=difficulty, judge=judge, range_mm=(low, high)
+    )
+    if confounders:
+        plant_confounders(scene, _without(planted), seed, judge=judge)
+    wrong = draw_artefacts(artefacts, scene, seed) if artefacts else None
+    if "truncation" in artefacts and fov_mm is None:
+        fov_mm = _narrow_fov_mm(scene)
     header = StudyHeader(
         seed=seed,
         uid=UidMaker("onescan-phantom", seed, sorted((k, repr(v)) for k, v in arguments.items())),
@@ -164,9 +209,6 @@ def make_study(
             contrast_agent if contrast_agent is not None else "" if phase == "native" else AGENT
         ),
     )
-    thin = thickness_mm or increment_mm
-    low, high = _range(anatomy.affine, anatomy.labels.shape[0], slices, increment_mm,
-                       anatomy.patient.size[0])  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     written: list[dict[str, Any]] = []
     scan: Acquisition | None = None
@@ -192,7 +234,8 @@ def make_study(
             hu, anatomy.affine, scanner, noise,
             kernel={"thick": "soft", "sharp": "sharp"}.get(kind, kernel), matrix=matrix,
             fov_mm=fov_mm, thickness_mm=thick, increment_mm=step, slices=count,
-            first_slice_mm=low, tilt_degrees=tilt_degrees, dose=dose,
+            first_slice_mm=low, tilt_degrees=tilt_degrees, dose=dose, lesions=scene.lesions,
+            artefacts=wrong,
         )  # fmt: skip
         written.append(
             {"kind": kind, "folder": folder.name}
@@ -207,16 +250,30 @@ def make_study(
             )
         )  # fmt: skip
     truth = truth_of(
-        anatomy, table, planted, header, kvp=voltage, range_mm=(low - thin / 2, high + thin / 2),
-        scan=scan, series=written,
+        scene, (*planted.findings, *kinds), planted.pdff_percent, header, kvp=voltage,
+        range_mm=(low - thin / 2, high + thin / 2), scan=scan, series=written,
     )  # fmt: skip
     if save_labels:
         np.savez_compressed(
             out / "labels.npz", labels=anatomy.organ_labels(), affine=anatomy.affine
         )
+    if save_lesions:
+        save_masks(out / "lesions.npz", scene.lesions)
     text = json.dumps(truth, indent=2) + "\n"
     (out / "truth.json").write_text(text, encoding="utf-8")
     return dict(json.loads(text))
+
+
+def _without(planted: Planted) -> list[str]:
+    """Return the checks that have no finding."""
+    ill = {want.check for want in planted.wanted} | ({"liver"} if planted.findings else set())
+    return [check for check in CHECKS if check not in ill]
+
+
+def _narrow_fov_mm(scene: Scene) -> float:
+    """Return a field of view that cuts off a tenth of the body on each side."""
+    across = np.flatnonzero((scene.hu[:: max(1, len(scene.hu) // 9)] > -400).any(axis=(0, 1)))
+    return 0.8 * float(np.ptp(across)) * scene.spacing_mm
 
 
 @lru_cache(maxsize=2)

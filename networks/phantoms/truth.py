@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ import numpy as np
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.acquire import Acquisition
 from networks.phantoms.anatomy import Anatomy
-from networks.phantoms.findings import Planted, steatosis_grade
+from networks.phantoms.findings import steatosis_grade
 from networks.phantoms.header import StudyHeader
-from networks.phantoms.hu import TissueHu, liver_hu
+from networks.phantoms.hu import liver_hu
+from networks.phantoms.lesion import Lesion
+from networks.phantoms.scene import Scene
 from networks.phantoms.tissue import Tissue
 
 TRUTH_VERSION = 1
@@ -54,9 +58,9 @@ def coverage(anatomy: Anatomy, range_mm: tuple[float, float]) -> dict[str, dict[
 
 
 def truth_of(
-    anatomy: Anatomy,
-    table: TissueHu,
-    planted: Planted,
+    scene: Scene,
+    findings: Sequence[str],
+    pdff_percent: float,
     header: StudyHeader,
     *,
     kvp: float,
@@ -68,6 +72,7 @@ def truth_of(
 
     Expected HU are those of the tissue, before the scanner's bias of up to ±3 HU.
     """
+    anatomy, table = scene.anatomy, scene.table
     organs = coverage(anatomy, range_mm)
     liver, spleen = float(table.mean[Tissue.LIVER]), float(table.mean[Tissue.SPLEEN])
     native = header.phase == "native"
@@ -76,17 +81,18 @@ def truth_of(
         "notice": "synthetic phantom, not a patient",
         "seed": anatomy.seed,
         "study_instance_uid": str(header.study_uid),
-        "findings": list(planted.findings),
+        "findings": list(findings),
         "phase": header.phase,
         "contrast_agent": header.contrast_agent,
         "profile": header.profile.name,
         "kvp": kvp,
         "position": header.position,
         "patient_age": header.patient_age,
-        "pdff_percent": planted.pdff_percent,
+        "lesions": [{"id": n, **lesion.truth()} for n, lesion in enumerate(scene.lesions, 1)],
+        "pdff_percent": pdff_percent,
         "steatosis": {
-            "grade": steatosis_grade(planted.pdff_percent),
-            "native_liver_hu": round(liver_hu(planted.pdff_percent, kvp=kvp), 2),
+            "grade": steatosis_grade(pdff_percent),
+            "native_liver_hu": round(liver_hu(pdff_percent, kvp=kvp), 2),
             "expected_liver_hu": round(liver, 2),
             "expected_spleen_hu": round(spleen, 2),
             "expected_liver_minus_spleen_hu": round(liver - spleen, 2) if native else None,
@@ -111,3 +117,22 @@ def truth_of(
         "parameters": anatomy.parameters,
         "series": series,
     }
+
+
+def save_masks(path: Path, lesions: Sequence[Lesion]) -> None:
+    """Write the masks of lesions, each on its own grid.
+
+    Parameters
+    ----------
+    path : Path
+        Takes ``mask_ID`` (S, R, C) bool and ``affine_ID`` (4, 4), (slice, row, column, 1) → LPS mm,
+        for each ``id`` in truth.json.
+    """
+    arrays: dict[str, Any] = {}
+    for n, lesion in enumerate(lesions, 1):
+        affine = np.zeros((4, 4))
+        affine[[2, 1, 0], [0, 1, 2]] = lesion.grid.spacing_mm
+        affine[:3, 3] = lesion.grid.origin_mm[::-1]
+        affine[3, 3] = 1.0
+        arrays |= {f"mask_{n}": lesion.mask, f"affine_{n}": affine}
+    np.savez_compressed(path, **arrays)

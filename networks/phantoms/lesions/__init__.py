@@ -65,7 +65,7 @@ class _Planters(Mapping[str, Planter]):
         if check not in CHECKS:
             return False
         spec = find_spec(f"{__name__}.{check}")
-        return spec is not None and spec.origin is not None
+        return spec is not None and hasattr(import_module(f"{__name__}.{check}"), "CONFOUNDERS")
 
     def __iter__(self) -> Iterator[str]:
         return (check for check in CHECKS if check in self)
@@ -79,14 +79,15 @@ PLANTERS: Mapping[str, Planter] = _Planters()
 
 
 def check_of(kind: str) -> str:
-    """Return the check that a kind of finding or confounder belongs to.
+    """Return the check that a kind belongs to: one that finds it before one it confounds.
 
     Raises
     ------
     KeyError
         When no planter draws it.
     """
-    for check, planter in PLANTERS.items():
-        if kind in planter.KINDS or kind in planter.CONFOUNDERS:
-            return check
+    for names in ("KINDS", "CONFOUNDERS"):
+        for check, planter in PLANTERS.items():
+            if kind in getattr(planter, names):
+                return check
     raise KeyError(kind)

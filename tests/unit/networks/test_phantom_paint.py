@@ -143,7 +143,7 @@ def test_unknown_phase_is_refused_with_what_there_is(anatomy: Anatomy) -> None:
 def test_unknown_finding_is_refused_with_what_there_is() -> None:
     """The message lists the findings."""
     with pytest.raises(ValueError, match="fatty_liver_mild, fatty_liver_moderate"):
-        plant(["nodule"], None, 1)
+        plant(["tumour"], None, 1)
 
 
 def test_findings_that_exclude_each_other_are_refused() -> None:

@@ -33,6 +33,7 @@ QUICK: dict[str, Any] = {
     "anatomy_spacing_mm": 5.0,
     "profile": "ge_revolution",
     "series": ("thin",),
+    "confounders": False,
 }
 
 
