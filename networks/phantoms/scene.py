@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +103,7 @@ class Scene:
         `corner` is the voxel of the anatomy that an array of a part of it begins at.
         """
         origin = self.origin_mm + np.asarray(corner) * self.spacing_mm
-        return _sample(values.astype(np.float32), origin, self.spacing_mm, grid)
+        return _sample(values, origin, self.spacing_mm, grid)
 
     def tissue_on(self, grid: FineGrid) -> npt.NDArray[np.uint8]:
         """Return the nearest tissue on a fine grid."""
@@ -142,15 +143,14 @@ def _overlap(first: FineGrid, second: FineGrid) -> bool:
 
 
 def _sample(
-    values: FloatArray,
+    values: npt.NDArray[Any],
     origin_mm: npt.NDArray[np.float64],
     spacing_mm: float,
     grid: FineGrid,
     outside: float | None = None,
 ) -> FloatArray:
     """Interpolate linearly on a fine grid; beyond the edge it goes on, or is `outside`."""
-    result: npt.NDArray[np.floating] = values
-    known = []
+    known, used, ways = [], [], []
     for axis, (places, low) in enumerate(zip(grid.axes, origin_mm, strict=True)):
         count = values.shape[axis]
         position = (places - low) / spacing_mm
@@ -158,10 +158,15 @@ def _sample(
         position = np.clip(position, 0, max(count - 1.001, 0))
         first = position.astype(np.intp)
         second = np.minimum(first + 1, count - 1)
+        start = int(first[0])
+        used.append(slice(start, int(second[-1]) + 1))
         shape = [-1 if a == axis else 1 for a in range(3)]
         t = (position - first).astype(np.float32).reshape(shape)
+        ways.append((first - start, second - start, t))
+    result: npt.NDArray[np.floating] = values[tuple(used)].astype(np.float32, copy=False)
+    for axis, (first, second, t) in enumerate(ways):
         result = result.take(first, axis) * (1 - t) + result.take(second, axis) * t
-    sampled = result.astype(np.float32)
+    sampled = result.astype(np.float32, copy=False)
     if outside is not None:
         z, y, x = known
         sampled[~(z[:, None, None] & y[None, :, None] & x[None, None, :])] = outside
