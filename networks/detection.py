@@ -5,6 +5,7 @@ Pure NumPy. A tile is (D, H, W) voxels; its answer lies on cells of `STRIDE` vox
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,6 @@ from scipy.spatial import cKDTree
 
 from networks.metrics import MarkedCase, match_marks
 from networks.phantoms.lesion import Lesion
-from postprocess.detections import Peaks
 
 STRIDE = 4
 """Voxels of a cell of the heat map, along each axis."""
@@ -131,36 +131,43 @@ def heat_of(
     return heat, weight
 
 
-def marked_case(
+def spared_case(
     scores: NDArray[np.float64],
-    peaks: Peaks,
+    diameters_mm: NDArray[np.float64],
     points_mm: NDArray[np.float64],
-    lesions: list[Lesion],
+    wanted: Sequence[Lesion],
+    spared: Sequence[Lesion] = (),
 ) -> MarkedCase:
-    """Count the marks of one patient against the lesions that are to be found.
+    """Count the marks of one patient.
 
     Parameters
     ----------
-    scores : (n,) ndarray
-        By which marks are ranked.
-    peaks : Peaks
-        The marks.
+    scores, diameters_mm : (n,) ndarray
+        Of the marks.
     points_mm : (n, 3) ndarray
         Their centres (z, y, x), LPS mm.
-    lesions : list of Lesion
+    wanted : sequence of Lesion
+        What is to be found.
+    spared : sequence of Lesion
+        A mark in one of these that hits none of the wanted is left out.
 
     Returns
     -------
     MarkedCase
         A mark hits when its centre lies in the mask dilated by `DILATION_MM` and its diameter is
-        within half and twice the lesion's; each lesion is hit once (pipelines.md §7.3).
+        between half and twice the lesion's; each lesion is hit once (pipelines.md §7.3).
     """
-    inside = np.zeros((len(scores), len(lesions)), bool)
-    ratio = np.ones((len(scores), len(lesions)))
-    for place, lesion in enumerate(lesions):
+    inside = np.zeros((len(scores), len(wanted)), bool)
+    ratio = np.ones((len(scores), len(wanted)))
+    for place, lesion in enumerate(wanted):
         inside[:, place] = within(points_mm, lesion, DILATION_MM)
-        ratio[:, place] = peaks.diameters_mm / lesion.diameter_mm
-    return match_marks(scores, inside, ratio)
+        ratio[:, place] = diameters_mm / lesion.diameter_mm
+    case = match_marks(scores, inside, ratio)
+    counted = np.ones(len(scores), bool)
+    for lesion in spared:
+        counted &= ~within(points_mm, lesion, DILATION_MM)
+    counted |= case.hits >= 0
+    return MarkedCase(case.scores[counted], case.hits[counted], case.lesions)
 
 
 def within(points_mm: NDArray[np.float64], lesion: Lesion, reach_mm: float) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ are planted into it without touching each other, so that any part of them can be
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -36,7 +37,10 @@ from networks.scenes import (
     draw_judge,
     paint_scene,
 )
-from networks.version import digest
+from networks.version import DIGITS, digest
+
+DRAWING = 1
+"""Counted up when this module draws otherwise."""
 
 PICKS = 512
 """Voxels of the organ kept of each patient, around which tiles without a purpose are cut."""
@@ -80,6 +84,15 @@ class Planting:
     mimics: int
     tissues: tuple[Tissue, ...]
     judged: bool
+
+    @property
+    def version(self) -> str:
+        """Return a digest of the code that draws and of what it is asked for."""
+        modules = [f"networks.phantoms.lesions.{self.check}", "networks.phantoms.paint"]
+        if self.judged:
+            modules.append("networks.phantoms.detectability")
+        asked = f"{DRAWING} {digest(*modules)} {self}"
+        return hashlib.sha256(asked.encode()).hexdigest()[:DIGITS]
 
 
 PLANTINGS = {
@@ -210,8 +223,7 @@ class TilePool:
         self.planting = planting
         self.patients = PatientPool(folder)
         self.painted = folder / f"painted-{digest('networks.phantoms.paint')}"
-        planters = f"networks.phantoms.lesions.{planting.check}"
-        self.folder = folder / f"{planting.check}-tiles-{digest('networks.tile_scenes', planters)}"
+        self.folder = folder / f"{planting.check}-tiles-{planting.version}"
         self._known: dict[int, TileScene] = {}
 
     def path(self, seed: int) -> Path:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from networks.detection import TARGET, Tile
+from networks.detection import DILATION_MM, TARGET, Tile, within
 from networks.detection_export import export_classifier, export_detector
 from networks.detection_losses import classifier_loss, detector_loss, matched
+from networks.detection_run import OrganScan, count_marks, scan_scene, torch_finder
+from networks.metrics import froc_sensitivity
 from networks.nets.crop_classifier import DetectorAndClassifier, crops_at
 from networks.nets.detector import DetectorAnswer, peaks_of
-from networks.scenes import FIRST_SEED, default_folder
+from networks.phantoms.lesion import Lesion
+from networks.scenes import FIRST_SEED, JUDGE_SEED, default_folder
 from networks.tasks.task import Sample, Sampler, Task, option
 from networks.tile_sampling import Scans, TileSampler
 from networks.tile_scenes import PLANTINGS, Planting, TilePool, start_filling
+from postprocess.detections import Peaks
 
 if TYPE_CHECKING:
     from networks.engine import Plan
@@ -27,6 +35,14 @@ CROPS = 8
 
 SHOWN = 3
 """Of them, at most this many are the lesions themselves, found or not."""
+
+JUDGED_PATIENTS = 8
+
+JUDGED_LESIONS, JUDGED_MIMICS = 8, 5
+"""Lesions and confounders of each patient that validation looks at."""
+
+FALSE_POSITIVES = (0.5, 1.0, 1.4, 4.0)
+"""A scan, at which sensitivity is told: 1 for nodules, 1.4 for bone."""
 
 SHAKE_VOXELS = 2.0
 """SD of what such a mark is off the centre."""
@@ -71,6 +87,8 @@ class DetectionTask(Task):
     kinds: ClassVar[tuple[str, ...]]
     windows_hu: ClassVar[tuple[tuple[float, float], ...]]
     scans: ClassVar[Scans]
+    spared: ClassVar[tuple[str, ...]]
+    """Kinds on which a mark is no false positive where another group is counted."""
 
     validate_every: ClassVar[int] = 1000
 
@@ -153,8 +171,66 @@ class DetectionTask(Task):
         return detector_loss(outputs.detector, batch) | crop
 
     def validate(self, network: nn.Module, plan: Plan) -> dict[str, Any]:
-        """Return what share of lesions is found at one false positive a scan."""
-        return {}
+        """Return what share of lesions is found on unseen patients, and whether kinds are told."""
+        assert isinstance(network, DetectorAndClassifier)
+        finder = torch_finder(network, self.tile, self.windows_hu, bf16=plan.bf16)
+        return self.figures([(scan, finder.find(scan.hu, scan.mask)) for scan in self.judged])
+
+    @cached_property
+    def judged(self) -> list[OrganScan]:
+        """The scans that validation looks at."""
+        pool = TilePool(self.pool, self.planting())
+        scans = []
+        for seed in range(JUDGE_SEED, JUDGE_SEED + JUDGED_PATIENTS):
+            scene = pool.get(seed)
+            lesions = [x for x in scene.lesions if x.kind in self.kinds][:JUDGED_LESIONS]
+            lesions += [x for x in scene.lesions if x.kind not in self.kinds][:JUDGED_MIMICS]
+            tissues = self.planting().tissues
+            scans.append(scan_scene(scene, pool.patients, tissues, self.tile, self.scans, lesions))
+        return scans
+
+    @classmethod
+    def groups(cls) -> dict[str, Callable[[Lesion], bool]]:
+        """Return the lesions whose sensitivity is told apart, by name; the first counts."""
+        raise NotImplementedError
+
+    @classmethod
+    def ranked(cls, peaks: Peaks) -> NDArray[np.float64]:
+        """Return the scores by which marks are ranked."""
+        return peaks.scores
+
+    def figures(self, found: Sequence[tuple[OrganScan, Peaks]]) -> dict[str, Any]:
+        """Return FROC figures of some scans by group, and the share of kinds told."""
+        told: dict[str, Any] = {"scans": len(found)}
+        for name, belongs in self.groups().items():
+            cases = [
+                count_marks(
+                    scan, peaks, self.ranked(peaks),
+                    [x for x in scan.lesions if x.kind in self.kinds and belongs(x)],
+                    [x for x in scan.lesions if x.kind in self.spared and not belongs(x)],
+                )
+                for scan, peaks in found
+            ]  # fmt: skip
+            told[name] = {
+                "lesions": sum(case.lesions for case in cases),
+                **{
+                    f"at_{limit:g}": froc_sensitivity(cases, limit).rounded()
+                    for limit in FALSE_POSITIVES
+                },
+            }
+        told["kind_right"] = self._kinds_right(found)
+        return told
+
+    def _kinds_right(self, found: Sequence[tuple[OrganScan, Peaks]]) -> float:
+        """Return the share of lesions marked whose kind is right."""
+        right = []
+        for scan, peaks in found:
+            points = peaks.points_mm(scan.grid.affine)[:, ::-1]
+            for lesion in scan.lesions:
+                hits = np.flatnonzero(within(points, lesion, DILATION_MM))
+                if lesion.kind in self.kinds and len(hits):
+                    right.append(self.kinds[int(peaks.kinds[hits[0]].argmax())] == lesion.kind)
+        return round(float(np.mean(right)), 3) if right else float("nan")
 
     def export(self, network: nn.Module, path: Path) -> None:
         """Write the detector, and the classifier beside it."""

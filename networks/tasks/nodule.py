@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from networks.detection import Tile
+from networks.phantoms.lesion import Lesion
 from networks.tasks.detection import DetectionTask
 from networks.tile_sampling import Scans
+
+FOLLOW_UP_MM = 6.0
+"""Smaller nodules need no follow-up by Lung-RADS and Fleischner."""
 
 
 @dataclass
@@ -27,6 +32,15 @@ class NoduleTask(DetectionTask):
         kernels={"soft": 0.3, "standard": 0.3, "sharp": 0.4},
         thicknesses_mm={1.0: 0.45, 1.25: 0.2, 1.5: 0.15, 2.0: 0.1, 3.0: 0.1},
     )
+    spared: ClassVar[tuple[str, ...]] = kinds
+
+    @classmethod
+    def groups(cls) -> dict[str, Callable[[Lesion], bool]]:
+        """Return nodules of 6 mm and more, and smaller ones."""
+        return {
+            "from_6_mm": lambda lesion: lesion.diameter_mm >= FOLLOW_UP_MM,
+            "below_6_mm": lambda lesion: lesion.diameter_mm < FOLLOW_UP_MM,
+        }
 
 
 TASK = NoduleTask
