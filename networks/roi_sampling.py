@@ -6,7 +6,7 @@ view, place and scale differ each time; left and right are never flipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +34,8 @@ JITTER_MM = (-4.0, 8.0)
 SCALE = 0.08
 """Largest relative change of size, drawn through-plane and in-plane apart."""
 
-CUT_SHARE = 0.1
-"""Share of boxes that the end of the scan cuts in z."""
-
-CUT_PART = 0.35
-"""Largest part of the organ that is cut off."""
+LEAST_CUT = 0.05
+"""Part of the organ that is cut off at least, where the end of the scan cuts the box."""
 
 SEEN_PART = 0.5
 """A lesion of which less is left in the box does not make the box ill, nor healthy."""
@@ -96,12 +93,15 @@ class View:
         Axes are padded to multiples of it.
     paint : callable
         Gives the labels.
+    cut : two float
+        Share of boxes that the end of the scan cuts in z, and the largest part that it cuts off.
     """
 
     box: Box
     spacing_mm: tuple[float, float, float]
     multiple: int
     paint: Painter
+    cut: tuple[float, float] = (0.1, 0.35)
 
     def look(
         self, case: Case, variant: Variant, rng: np.random.Generator, *, varied: bool = True
@@ -118,7 +118,7 @@ class View:
             Also change scale and cut the scan short, as training does.
         """
         scene = case.scene(variant)
-        low, high = self._corners(case, rng, cut=varied and rng.random() < CUT_SHARE)
+        low, high = self._corners(case, rng, cut=varied and rng.random() < self.cut[0])
         spacing = np.asarray(self.spacing_mm)
         if varied:
             through, within = 1 + rng.uniform(-SCALE, SCALE, 2)
@@ -140,10 +140,12 @@ class View:
         )
         hu += np.float32(rng.uniform(-SHIFT_HU, SHIFT_HU))
         labels = self.paint(tissues_on(case, grid.axes), variant.lesions, grid.axes)
-        finding = next((lesion for lesion in variant.lesions if lesion.is_finding), None)
+        findings = [lesion for lesion in variant.lesions if lesion.is_finding]
+        main = [lesion for lesion in findings if "sign" not in lesion.extra]
+        finding = main[0] if main else None
         ill = 0.0
         if finding is not None:
-            ill = 1.0 if part_within(finding, low, high) >= SEEN_PART else UNKNOWN
+            ill = 1.0 if part_within(main, low, high) >= SEEN_PART else UNKNOWN
         return RoiSample(
             hu=self._padded(np.clip(np.rint(hu), -1024, 3071).astype(np.int16)),
             labels=self._padded(labels),
@@ -164,7 +166,7 @@ class View:
         first = np.maximum(low - margin - rng.uniform(*JITTER_MM, 3), bottom)
         last = np.minimum(high + margin + rng.uniform(*JITTER_MM, 3), top)
         if cut:
-            part = rng.uniform(0.05, CUT_PART) * (high[0] - low[0])
+            part = rng.uniform(LEAST_CUT, self.cut[1]) * (high[0] - low[0])
             if rng.random() < 0.5:
                 first[0] = low[0] + part
             else:
@@ -185,14 +187,20 @@ def tissues_on(case: Case, axes: Axes) -> NDArray[np.uint8]:
     return case.tissues[np.ix_(*index)]
 
 
-def part_within(lesion: Lesion, low_mm: NDArray[np.float64], high_mm: NDArray[np.float64]) -> float:
-    """Return how much of a lesion's mask lies in a box."""
-    inside = [
-        (axis >= low) & (axis <= high)
-        for axis, low, high in zip(lesion.grid.axes, low_mm, high_mm, strict=True)
-    ]
-    held = lesion.mask[np.ix_(*(np.flatnonzero(x) for x in inside))]
-    return float(np.count_nonzero(held)) / max(int(np.count_nonzero(lesion.mask)), 1)
+def part_within(
+    lesions: Sequence[Lesion], low_mm: NDArray[np.float64], high_mm: NDArray[np.float64]
+) -> float:
+    """Return how much of the volume of some lesions lies in a box."""
+    held = whole = 0.0
+    for lesion in lesions:
+        inside = [
+            np.flatnonzero((axis >= low) & (axis <= high))
+            for axis, low, high in zip(lesion.grid.axes, low_mm, high_mm, strict=True)
+        ]
+        part = np.count_nonzero(lesion.mask[np.ix_(*inside)])
+        held += part * lesion.grid.spacing_mm**3
+        whole += lesion.volume_mm3
+    return held / whole if whole else 0.0
 
 
 class RoiSampler:

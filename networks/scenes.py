@@ -153,7 +153,8 @@ class ScenePool:
         self.planted, self.healthy = planted, healthy
         self.patients = PatientPool(folder)
         version = digest("networks.scenes", f"networks.phantoms.lesions.{box.check}")
-        self.folder = folder / f"{box.check}-{planted}-{healthy}-{version}"
+        margin = "-".join(f"{mm:g}" for mm in box.margin_mm)
+        self.folder = folder / f"{box.check}-{margin}-{planted}-{healthy}-{version}"
 
     def path(self, seed: int) -> Path:
         """Where the scenes of a patient are kept."""
@@ -326,6 +327,8 @@ def start_filling(
     The processes end with the one that started them.
     """
     missing = [seed for seed in seeds if not pool.path(seed).exists()]
+    # a core each is all they get; more threads would only wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     children: list[multiprocessing.process.BaseProcess] = []
     for first in range(min(processes, len(missing))):

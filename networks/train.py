@@ -7,6 +7,7 @@ makes the learning rate follow the clock. Resumes from its last checkpoint.
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--accumulate", type=int, help="batches a step")
     described.add_argument("--start", help="checkpoint to begin with")
     described.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    described.add_argument("--no-validation", action="store_true")
+    described.add_argument("--judged", type=int, help="phantoms that validation looks at; 0: none")
     length = described.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int)
     length.add_argument("--minutes", type=float)
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = task_class(given.check)
     options: dict[str, Any] = {
         name: value
-        for name in found.option_names()
+        for name in (field.name for field in fields(found) if field.name != "pool")
         if (value := getattr(given, name, None)) is not None
     }
     names = ("seed", "steps", "minutes", "rate", "batch", "accumulate", "workers", "start")
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         found(pool=given.pool or found.default_pool(), **options),
         Plan(**{**found.plan, **values}),
         given.out or Path("build") / given.check,
-        validate=not given.no_validation,
+        validate=given.judged != 0,
     )
 
 

@@ -44,7 +44,6 @@ WEIGHED_SAMPLES = 16
 """Boxes whose voxels are counted for the class weights."""
 
 JUDGED_PATIENTS = 40
-"""Each is judged once healthy and once planted."""
 
 HEALTHY_PHANTOMS = 1000
 """That set thresholds; the least by pipelines.md §7.3."""
@@ -82,14 +81,19 @@ class RoiTask(Task):
     kinds: ClassVar[tuple[str, ...]] = ()
     """What the differential tells apart, in the order of the output."""
 
+    cut: ClassVar[tuple[float, float]] = (0.1, 0.35)
+    """How often the end of a scan cuts the box, and how much of it; see `View.cut`."""
+
     flag_share: ClassVar[float] = 0.01
     """Share of healthy patients that may be flagged (pipelines.md §7.3)."""
 
-    plan = {"accumulate": 2, "workers": 1}  # noqa: RUF012 - a default that nobody changes
+    plan: ClassVar[dict[str, Any]] = {"accumulate": 2}
 
     pool_first: int = option(24)
     pool_size: int = option(400)
     pool_every: int = option(16)
+    judged: int = JUDGED_PATIENTS
+    """Patients that validation looks at, each once healthy and once planted."""
 
     @classmethod
     def default_pool(cls) -> Path:
@@ -108,7 +112,8 @@ class RoiTask(Task):
     @property
     def view(self) -> View:
         """How the network looks at its box."""
-        return View(self.box, self.spacing_mm, padded_multiple(self.shape.multiple), self.paint)
+        multiple = padded_multiple(self.shape.multiple)
+        return View(self.box, self.spacing_mm, multiple, self.paint, self.cut)
 
     def scenes(self, **variants: int) -> ScenePool:
         """Return the pool of the box's scenes."""
@@ -117,7 +122,7 @@ class RoiTask(Task):
     def prepare(self) -> None:
         """Draw in the background: first what training begins with, then what judges it."""
         seeds = list(range(FIRST_SEED, FIRST_SEED + self.pool_size))
-        judged = list(range(JUDGE_SEED, JUDGE_SEED + JUDGED_PATIENTS))
+        judged = list(range(JUDGE_SEED, JUDGE_SEED + self.judged))
         first = seeds[: self.pool_first]
         start_filling(self.scenes(), [*first, *judged, *seeds[self.pool_first :]])
 
@@ -171,7 +176,7 @@ class RoiTask(Task):
 
     # --- judging --------------------------------------------------------------------------
 
-    def judged(self, network: nn.Module, plan: Plan, boxes: UnseenBoxes) -> Iterator[Judged]:
+    def answers(self, network: nn.Module, plan: Plan, boxes: UnseenBoxes) -> Iterator[Judged]:
         """Run the network on boxes that it has not seen, one after another."""
         loader = DataLoader(boxes, batch_size=None, num_workers=plan.workers)
         for sample in loader:
@@ -187,8 +192,8 @@ class RoiTask(Task):
 
     def validate(self, network: nn.Module, plan: Plan) -> dict[str, Any]:
         """Return Dice by label, and how patients and kinds are told apart."""
-        boxes = UnseenBoxes(self.scenes(), self.view, JUDGE_SEED, JUDGED_PATIENTS, (False, True))
-        return self.figures(list(self.judged(network, plan, boxes)))
+        boxes = UnseenBoxes(self.scenes(), self.view, JUDGE_SEED, self.judged, (False, True))
+        return self.figures(list(self.answers(network, plan, boxes)))
 
     def figures(self, judged: list[Judged]) -> dict[str, Any]:
         """Return the figures of some judged boxes."""
@@ -219,7 +224,7 @@ class RoiTask(Task):
             raise NotImplementedError(f"{self.name} has no thresholds")
         pool = self.scenes(planted=0, healthy=1)
         boxes = UnseenBoxes(pool, self.view, HEALTHY_SEED, count, (False,))
-        shown = track(self.judged(network, plan, boxes), description=self.name, total=count)
+        shown = track(self.answers(network, plan, boxes), description=self.name, total=count)
         scores = [case.score for case in shown]
         told: dict[str, Any] = {
             "check": self.name,
