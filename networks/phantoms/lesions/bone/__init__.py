@@ -21,7 +21,7 @@ from networks.phantoms.lesions.bone.fracture import (
     rib_fracture,
 )
 from networks.phantoms.lesions.bone.metastasis import metastasis
-from networks.phantoms.lesions.brush import Judge, Patch, tune
+from networks.phantoms.lesions.brush import Judge, Patch, measured, tune
 from networks.phantoms.scene import Scene
 
 METASTASES = ("blastic_metastasis", "lytic_metastasis", "mixed_metastasis")
@@ -121,7 +121,7 @@ def confound(
         raise ValueError(f"kind must be one of {', '.join(CONFOUNDERS)}, not {kind!r}")
     patch = _draw(scene, rng, kind, None)
     patch.extra["malignant"] = False
-    dprime = judge(patch.grid, patch.delta_hu) if judge else None
+    dprime = measured(judge, patch.grid, patch.delta_hu) if judge else None
     return [patch.lesion(check="bone", kind=kind, is_finding=False, dprime=dprime)]
 
 

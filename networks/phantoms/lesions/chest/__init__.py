@@ -10,7 +10,7 @@ import numpy as np
 
 from networks.phantoms.chest_labels import labels_of_kind
 from networks.phantoms.lesion import Lesion
-from networks.phantoms.lesions.brush import Judge, Patch, tune
+from networks.phantoms.lesions.brush import Judge, Patch, measured, tune
 from networks.phantoms.lesions.chest import (
     abdomen,
     air,
@@ -100,7 +100,7 @@ def confound(
         raise ValueError(f"kind must be one of {', '.join(CONFOUNDERS)}, not {kind!r}")
     draw, size, _ = CONFOUNDING[kind]
     patch = draw(scene, float(np.exp(rng.uniform(*np.log(size)))), rng)
-    dprime = judge(patch.grid, patch.delta_hu) if judge else None
+    dprime = measured(judge, patch.grid, patch.delta_hu) if judge else None
     return [_lesion(patch, kind, is_finding=False, difficulty=None, dprime=dprime)]
 
 

@@ -198,8 +198,8 @@ DRAWINGS = {
     "cavity": Drawing(cavity, (12.0, 60.0), (0.85, 1.0)),
     "cyst": Drawing(cyst, (6.0, 32.0), (0.8, 1.0)),
     "bulla": Drawing(bulla, (11.0, 75.0), (0.85, 1.0)),
-    "emphysema_centrilobular": Drawing(emphysema_centrilobular, (35.0, 110.0), (0.4, 1.0)),
-    "emphysema_paraseptal": Drawing(emphysema_paraseptal, (25.0, 85.0), (0.6, 1.0)),
-    "emphysema_panlobular": Drawing(emphysema_panlobular, (0.3, 1.0)),
-    "mosaic": Drawing(mosaic, (0.6, 1.5)),
+    "emphysema_centrilobular": Drawing(emphysema_centrilobular, (28.0, 110.0), (0.15, 1.0)),
+    "emphysema_paraseptal": Drawing(emphysema_paraseptal, (18.0, 85.0), (0.5, 1.0)),
+    "emphysema_panlobular": Drawing(emphysema_panlobular, (0.3, 1.0), (0.3, 1.0)),
+    "mosaic": Drawing(mosaic, (0.6, 1.5), (0.4, 1.0)),
 }

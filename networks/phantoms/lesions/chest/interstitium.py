@@ -181,9 +181,9 @@ def post_radiation(scene: Scene, width_mm: float, rng: np.random.Generator) -> P
 
 DRAWINGS = {
     "honeycombing": Drawing(honeycombing, (30.0, 85.0), (0.7, 1.0)),
-    "reticulation": Drawing(reticulation, (30.0, 85.0), (0.5, 1.1)),
-    "septal_thickening": Drawing(septal_thickening, (30.0, 85.0), (0.5, 1.1)),
-    "fibrotic_cord": Drawing(fibrotic_cord, (14.0, 55.0), (0.7, 1.05)),
+    "reticulation": Drawing(reticulation, (22.0, 85.0), (0.2, 1.1)),
+    "septal_thickening": Drawing(septal_thickening, (24.0, 85.0), (0.2, 1.1)),
+    "fibrotic_cord": Drawing(fibrotic_cord, (10.0, 55.0), (0.4, 1.05)),
     "tb_sequela": Drawing(tb_sequela, (28.0, 65.0), (0.8, 1.05)),
     "post_radiation": Drawing(post_radiation, (22.0, 48.0), (0.7, 1.05)),
 }

@@ -330,12 +330,12 @@ def _columns(scene: Scene) -> np.ndarray:
 
 DRAWINGS = {
     "mass": Drawing(mass, (30.5, 75.0), (0.9, 1.05)),
-    "micronodules": Drawing(micronodules, (45.0, 120.0), (0.6, 1.1)),
+    "micronodules": Drawing(micronodules, (35.0, 120.0), (0.3, 1.1)),
     "consolidation": Drawing(consolidation, (18.0, 85.0), (0.85, 1.05)),
-    "ggo": Drawing(ggo, (10.0, 80.0), (0.35, 1.2)),
-    "crazy_paving": Drawing(crazy_paving, (30.0, 85.0), (0.6, 1.15)),
-    "tree_in_bud": Drawing(tree_in_bud, (18.0, 55.0), (0.6, 1.1)),
+    "ggo": Drawing(ggo, (8.0, 80.0), (0.12, 1.2)),
+    "crazy_paving": Drawing(crazy_paving, (25.0, 85.0), (0.25, 1.15)),
+    "tree_in_bud": Drawing(tree_in_bud, (14.0, 55.0), (0.3, 1.1)),
     "aspiration": Drawing(aspiration, (30.0, 80.0), (0.7, 1.05)),
-    "atelectasis": Drawing(atelectasis, (18.0, 70.0), (0.7, 1.05)),
-    "pulmonary_oedema": Drawing(pulmonary_oedema, (0.35, 1.0), (0.5, 1.1)),
+    "atelectasis": Drawing(atelectasis, (14.0, 70.0), (0.5, 1.05)),
+    "pulmonary_oedema": Drawing(pulmonary_oedema, (0.35, 1.0), (0.15, 1.1)),
 }
