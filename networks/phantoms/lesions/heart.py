@@ -113,9 +113,8 @@ class HeartFrame:
 
     def distance_on(self, grid: FineGrid) -> FloatArray:
         """Return the distance from the heart muscle on a fine grid, mm."""
-        whole = np.full(self.scene.hu.shape, self.MARGIN_MM, np.float32)
-        whole[self._part] = self._heart
-        return self.scene.sampled_on(grid, whole)
+        s, r, c = (int(part.start) for part in self._part)
+        return self.scene.sampled_on(grid, self._heart, (s, r, c))
 
     def surface(self, share: float, degrees: float) -> Points:
         """Return a point on the heart muscle.

@@ -73,11 +73,13 @@ def test_the_difficulty_asked_for_is_reached(planted: dict[tuple[str, str], list
 
 
 def test_hard_nodules_are_small_or_faint(planted: dict[tuple[str, str], list[Lesion]]) -> None:
-    """A hard solid nodule is below 5 mm; hard ground glass below 6.5 mm or 130 HU over lung."""
+    """Below 5 mm, 6.5 mm for ground glass and 8 mm for part-solid, or below 130 HU over lung."""
+    least = dict(zip(nodule.KINDS, (5.0, 8.0, 6.5, 5.0), strict=True))
     for (kind, difficulty), lesions in planted.items():
         for lesion in lesions:
-            small = lesion.diameter_mm < (5 if kind in nodule.KINDS[::3] else 8)
-            faint = (lesion.extra["glass_contrast_hu"] or 999) < 130
+            small = lesion.diameter_mm < least[kind]
+            glass = kind == "ground_glass_nodule"
+            faint = glass and lesion.extra["glass_contrast_hu"] < 130
             assert (small or faint) == (difficulty == "hard"), lesion.truth()
 
 

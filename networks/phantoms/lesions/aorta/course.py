@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -74,6 +75,7 @@ class AortaCourse:
             slice(max(s.start - margin, 0), min(s.stop + margin, n))
             for s, n in zip(box[0], mask.shape, strict=True)
         )
+        self._corner = (self._part[0].start, self._part[1].start, self._part[2].start)
         inside = mask[self._part]
         pieces, count = ndimage.label(inside, np.ones((3, 3, 3)))
         if count > 1:
@@ -105,6 +107,12 @@ class AortaCourse:
             self.top = 0
         self._coordinates: tuple[FloatArray, FloatArray, FloatArray] | None = None
 
+    def within(self, scene: Scene) -> AortaCourse:
+        """Return the same course in a scene of the same patient that holds more lesions."""
+        other = copy.copy(self)
+        other.scene = scene
+        return other
+
     @property
     def length_mm(self) -> float:
         """Length of the axis."""
@@ -126,9 +134,7 @@ class AortaCourse:
 
     def wall_on(self, grid: FineGrid) -> FloatArray:
         """Return the distance from the aorta's wall on a fine grid, mm, negative inside."""
-        whole = np.full(self.scene.hu.shape, REACH_MM, np.float32)
-        whole[self._part] = self._wall
-        return self.scene.sampled_on(grid, whole)
+        return self.scene.sampled_on(grid, self._wall, self._corner)
 
     def wall_mm(self, points: Points) -> npt.NDArray[np.float64]:
         """Return the distance of (n, 3) points from the wall, negative inside."""
@@ -145,7 +151,9 @@ class AortaCourse:
         """
         if self._coordinates is None:
             self._coordinates = self._worked_out()
-        arc, u, v = (self.scene.sampled_on(grid, values) for values in self._coordinates)
+        arc, u, v = (
+            self.scene.sampled_on(grid, values, self._corner) for values in self._coordinates
+        )
         return arc, u, v
 
     def _worked_out(self) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -161,9 +169,9 @@ class AortaCourse:
         )
         result = []
         for value, outside in zip(values, (-999.0, 99.0, 99.0), strict=True):
-            whole = np.full(self.scene.hu.shape, outside, np.float32)
-            whole[self._part][near] = value
-            result.append(whole)
+            part = np.full(near.shape, outside, np.float32)
+            part[near] = value
+            result.append(part)
         return result[0], result[1], result[2]
 
 

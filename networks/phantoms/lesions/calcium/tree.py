@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from networks.phantoms.lesion import FineGrid, Lesion
+from networks.phantoms.lesion import Lesion
 from networks.phantoms.lesions.brush import Patch, cloud, tube
 from networks.phantoms.lesions.heart import FAT, HEART, HeartFrame
+from networks.phantoms.lesions.nested import nested_grid
 from networks.phantoms.scene import Scene
 from networks.phantoms.tissue import Tissue
 
@@ -29,8 +30,8 @@ numbers them from 1. Side branches belong to the artery that they leave."""
 TREE = "coronary_tree"
 """Kind of the lesions that hold the arteries."""
 
-SPACING_MM = 0.7
-"""Voxel edge of the arteries' patches."""
+SPACING_MM = 0.75
+"""Largest voxel edge of the arteries' patches."""
 
 WALL_MM = 0.35
 """Wall of an artery, which belongs to its mask."""
@@ -93,7 +94,7 @@ def coronaries(scene: Scene, rng: np.random.Generator) -> list[Lesion]:
     places = np.concatenate([course.points_mm for course in courses])
     margin = 10.0
     low, high = places.min(axis=0) - margin, places.max(axis=0) + margin
-    grid = FineGrid.around(0.5 * (low + high), 0.5 * (high - low), SPACING_MM)
+    grid = nested_grid(scene, low, high, SPACING_MM)
     patch = Patch(scene, grid)
     lean = 0.06 * (scene.anatomy.patient.bmi - 24)
     depth = float(np.clip(3.6 + lean + rng.normal(0, 0.6), 2.0, 5.5))

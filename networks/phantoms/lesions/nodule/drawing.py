@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from networks.phantoms.lesion import FineGrid, FloatArray
 from networks.phantoms.lesions.brush import Patch, ball, cloud, frame_along, tube
+from networks.phantoms.lesions.nested import nested_around
 from networks.phantoms.lesions.nodule.places import (
     draw_fissure,
     draw_vessel,
@@ -56,7 +57,7 @@ def draw_nodule(scene: Scene, rng: np.random.Generator, kind: str, difficulty: s
     reach = diameter * (1.35 if margin == "spiculated" else 0.8) + 3
     if attachment in ("perivascular", "perifissural"):
         reach = max(reach, 0.5 * diameter + 9)
-    patch = Patch(scene, FineGrid.around(place, reach, spacing_for(diameter)))
+    patch = Patch(scene, nested_around(scene, place, reach, spacing_for(diameter)))
     room = lung_share(patch)
     glassy = kind in ("ground_glass_nodule", "part_solid_nodule")
     shape = "lobulated" if glassy and margin == "smooth" and rng.random() < 0.6 else margin
@@ -237,5 +238,5 @@ def axial_axes_mm(mask: npt.NDArray[np.bool_], spacing_mm: float) -> tuple[float
     angle = np.deg2rad(np.arange(0, 180, 5))
     along = places @ np.stack([np.sin(angle), np.cos(angle)])
     width = along.max(axis=0) - along.min(axis=0) + 1
-    longest = int(width.argmax())
+    longest = int(np.round(width, 6).argmax())  # of equal ones the first, wherever the mask lies
     return float(width[longest] * spacing_mm), float(width[(longest + 18) % 36] * spacing_mm)

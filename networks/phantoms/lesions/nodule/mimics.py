@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from networks.phantoms.lesion import FineGrid
 from networks.phantoms.lesions.brush import Patch, ball, cloud, frame_along, tube
+from networks.phantoms.lesions.nested import nested_around
 from networks.phantoms.lesions.nodule.places import (
     VESSEL_HU,
     away_from_hilum,
@@ -34,7 +34,7 @@ def vessel_end_on(scene: Scene, rng: np.random.Generator) -> Patch | None:
     if place is None:
         return None
     half = float(rng.uniform(9, 16))
-    patch = Patch(scene, FineGrid.around(place, (half + 4, 16, 16), 0.45))
+    patch = Patch(scene, nested_around(scene, place, (half + 4, 16, 16), 0.45))
     out = away_from_hilum(scene, place)
     lean = np.array([1.0, *(0.22 * rng.standard_normal(2))]) * rng.choice([-1, 1])
     low, high = place - half * lean, place + half * lean
@@ -63,7 +63,7 @@ def apical_scar(scene: Scene, rng: np.random.Generator) -> Patch | None:
     if place is None or not is_free(scene, place, 6):
         return None
     reach = float(rng.uniform(9, 17))
-    patch = Patch(scene, FineGrid.around(place, reach + 6, 0.5))
+    patch = Patch(scene, nested_around(scene, place, reach + 6, 0.5))
     shallow = patch.on(depth) - 0.5 * scene.spacing_mm
     away = ball(patch.grid, place, reach * np.exp(rng.normal(0, 0.2, 3)))
     thick = float(rng.uniform(0.3, 1.8)) + 1.3 * cloud(patch.grid, rng, 4.5)
@@ -90,7 +90,7 @@ def pleural_tag(scene: Scene, rng: np.random.Generator) -> Patch | None:
     place = scene.pick((depth > 0) & (depth <= 1.2 * scene.spacing_mm), rng)
     if place is None or not is_free(scene, place, 6):
         return None
-    patch = Patch(scene, FineGrid.around(place, 20, 0.5))
+    patch = Patch(scene, nested_around(scene, place, 20, 0.5))
     into = inward(scene, place)
     distance = np.full(patch.grid.shape, 99.0, np.float32)
     for _ in range(int(rng.integers(1, 4))):
@@ -122,7 +122,7 @@ def _hilar_node(scene: Scene, rng: np.random.Generator) -> Patch | None:
     if place is None or not is_free(scene, place, 6):
         return None
     size = float(rng.uniform(4, 8))
-    patch = Patch(scene, FineGrid.around(place, 1.6 * size + 3, 0.5))
+    patch = Patch(scene, nested_around(scene, place, 1.6 * size + 3, 0.5))
     radii = size * np.array([1.0, 0.75, 0.7]) * np.exp(rng.normal(0, 0.1, 3))
     surface = ball(patch.grid, place, radii, frame_along(rng.standard_normal(3), rng))
     surface += np.float32(0.5) * cloud(patch.grid, rng, 5.0)
@@ -139,7 +139,7 @@ def _fissural_node(scene: Scene, rng: np.random.Generator) -> Patch | None:
     if place is None or not is_free(scene, place, 4):
         return None
     size = float(rng.uniform(1.6, 3.6))
-    patch = Patch(scene, FineGrid.around(place, size + 11, 0.4))
+    patch = Patch(scene, nested_around(scene, place, size + 11, 0.4))
     draw_fissure(patch, place, rng)
     out = -inward(scene, place)
     flat = np.array([size * rng.uniform(0.3, 0.45), size, size * rng.uniform(0.6, 1.1)])
@@ -172,7 +172,7 @@ def costal_cartilage(scene: Scene, rng: np.random.Generator) -> Patch | None:
         return None
     size = float(rng.uniform(3, 5.5))
     into = inward(scene, place)
-    patch = Patch(scene, FineGrid.around(place, 2.2 * size + 3, 0.5))
+    patch = Patch(scene, nested_around(scene, place, 2.2 * size + 3, 0.5))
     bump = ball(
         patch.grid, place + 0.25 * size * into, size * np.array([0.8, 1.1, 1.1]),
         frame_along(into, rng),
@@ -191,7 +191,7 @@ def mucus_plug(scene: Scene, rng: np.random.Generator) -> Patch | None:
         return None
     out = away_from_hilum(scene, place)
     radius = float(rng.uniform(1.6, 2.9))
-    patch = Patch(scene, FineGrid.around(place, 19, 0.5))
+    patch = Patch(scene, nested_around(scene, place, 19, 0.5))
     start = place - rng.uniform(5, 10) * out
     distance = tube(patch.grid, [start, place], [0.8 * radius, radius])
     for _ in range(int(rng.integers(2, 4))):
@@ -218,7 +218,7 @@ def atelectatic_band(scene: Scene, rng: np.random.Generator) -> Patch | None:
     if place is None or not is_free(scene, place, 8):
         return None
     length, width = float(rng.uniform(12, 26)), float(rng.uniform(5, 11))
-    patch = Patch(scene, FineGrid.around(place, 0.75 * length + 4, 0.6))
+    patch = Patch(scene, nested_around(scene, place, 0.75 * length + 4, 0.6))
     frame = frame_along([rng.uniform(0.25, 1.0), *rng.standard_normal(2)], rng)
     z, y, x = patch.grid.offsets(place)
     up, along, across = (row[0] * z + row[1] * y + row[2] * x for row in frame.astype(np.float32))

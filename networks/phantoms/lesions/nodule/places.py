@@ -26,8 +26,8 @@ CLEARANCE_MM = 4.0
 
 
 def spacing_for(diameter_mm: float) -> float:
-    """Return the voxel edge at which a lesion of some size is drawn, mm."""
-    return float(np.clip(diameter_mm / 18, 0.4, 0.8))
+    """Return the largest voxel edge at which a lesion of some size is drawn, mm."""
+    return float(np.clip(diameter_mm / 18, 0.4, 0.76))
 
 
 def lung_share(patch: Patch) -> FloatArray:
