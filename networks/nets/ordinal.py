@@ -291,14 +291,18 @@ class LiverNet(nn.Module):
             0 where there is none.
         """
         image, organs = self.image(volume)
-        with torch.autocast(volume.device.type, enabled=False):
+        return LiverAnswer(*self.grade(image, clinical, tokens), organs)
+
+    def grade(self, image: Tensor, clinical: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse what the image encoder said with the rest; return both grades' logits."""
+        with torch.autocast(image.device.type, enabled=False):
             values = self.values(clinical.float())
             text = self.text(tokens)
             told = (clinical == clinical).any(1, keepdim=True), (tokens > 0).any(1, keepdim=True)
             there = [x.to(values.dtype) for x in told]
             joined = image + values + text
             joined = joined + self.fuse(torch.cat([image, values, text, *there], dim=1))
-            return LiverAnswer(self.steatosis(joined), self.fibrosis(joined), organs)
+            return self.steatosis(joined), self.fibrosis(joined)
 
 
 class LiverFile(nn.Module):

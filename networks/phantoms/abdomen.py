@@ -152,10 +152,12 @@ def draw_liver(canvas: Canvas, trunk: Trunk, patient: Patient, rng: np.random.Ge
     broad = float(np.clip(rng.normal(1.0, 0.1), 0.75, 1.3))
     # upwards the diaphragm bounds the liver, not its own shape
     tall = np.where(dz > 0, 140.0, 86.0 * riedel) * scale
+    shrunk = patient.right_lobe
     right = np.sqrt(
-        (dz / tall) ** 2 + (dy / (86 * scale)) ** 2 + ((dx + 8) / (76 * broad * scale)) ** 2
-    )
-    long_left = float(np.clip(rng.normal(1.0, 0.2), 0.55, 1.6))
+        (dz / (tall * shrunk)) ** 2 + (dy / (86 * scale)) ** 2
+        + ((dx + 8 * shrunk) / (76 * broad * scale * shrunk)) ** 2
+    )  # fmt: skip
+    long_left = float(np.clip(rng.normal(1.0, 0.2), 0.55, 1.6)) * (2 - shrunk)
     ly, lz, lx = dy + 38, dz - 26 + 0.12 * dx, dx - 62
     left = np.sqrt(
         (lz / np.where(lz > 0, 95, 50)) ** 2 + (ly / 44) ** 2 + (lx / (72 * long_left)) ** 2
@@ -163,6 +165,8 @@ def draw_liver(canvas: Canvas, trunk: Trunk, patient: Patient, rng: np.random.Ge
     # a soft union of the lobes
     sharp = np.float32(0.22)
     level = -sharp * np.log(np.exp(-right / sharp) + np.exp(-left / sharp))
+    if patient.caudate:
+        level = np.minimum(level, _caudate(dz, dy, dx, patient.caudate, scale))
     # the visceral face looks back, down and to the left
     hollow = (-0.55 * (dz + 18) + 0.62 * (dy - 6) + 0.56 * (dx - 22)) / 60
     level += 0.85 * np.maximum(hollow, 0)
@@ -178,7 +182,10 @@ def draw_liver(canvas: Canvas, trunk: Trunk, patient: Patient, rng: np.random.Ge
     if not mask.any():
         return
     porta = np.array([-12.0, -2.0, -30.0]) + shift * 0.7
-    canvas.draw_tube([(-42, 0, 0), (-28, 0, -14), porta], 6.2, Tissue.PORTAL_VEIN, over=INNER_FAT)
+    canvas.draw_tube(
+        [(-42, 0, 0), (-28, 0, -14), porta], 6.2 * patient.portal_vein, Tissue.PORTAL_VEIN,
+        over=INNER_FAT,
+    )  # fmt: skip
     inside = (Tissue.LIVER,)
     trees: list[tuple[list[Points], float]] = []
     for goal in ((35, -5, -95), (-15, 10, -105), (40, 35, -90), (-30, -25, -90)):
@@ -196,6 +203,15 @@ def draw_liver(canvas: Canvas, trunk: Trunk, patient: Patient, rng: np.random.Ge
         canvas.draw_tube(
             path, np.linspace(radius, 1.4, len(path)), Tissue.LIVER_VESSEL, over=inside
         )
+
+
+def _caudate(
+    dz: FloatArray, dy: FloatArray, dx: FloatArray, growth: float, scale: float
+) -> FloatArray:
+    """Return the level of a grown caudate lobe, between the vena cava and the left lobe."""
+    size = np.float32(scale * (0.55 + 0.45 * min(growth, 1.4)))
+    z, y, x = dz - 4, dy - 10, dx - 58
+    return np.sqrt((z / (36 * size)) ** 2 + (y / (24 * size)) ** 2 + (x / (25 * size)) ** 2)
 
 
 def spleen_centre(patient: Patient) -> Points:

@@ -95,7 +95,9 @@ def grid_axes(
     return z, y, x
 
 
-def sample_anatomy(seed: int, *, spacing_mm: float = 3.0, prone: bool = False) -> Anatomy:
+def sample_anatomy(
+    seed: int, *, spacing_mm: float = 3.0, prone: bool = False, fibrosis_stage: int = 0
+) -> Anatomy:
     """Draw the patient of a seed.
 
     Parameters
@@ -106,6 +108,8 @@ def sample_anatomy(seed: int, *, spacing_mm: float = 3.0, prone: bool = False) -
         Edge of the cubic voxels; 3 mm takes about 1.5 s on one core, 1.5 mm eight times as long.
     prone : bool
         Lie the patient face down: the table is in front, gas rises to the back.
+    fibrosis_stage : int
+        0 to 4: what liver fibrosis does to spleen, lobes and portal vein of the same patient.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def sample_anatomy(seed: int, *, spacing_mm: float = 3.0, prone: bool = False) -
     if spacing_mm <= 0:
         raise ValueError(f"spacing_mm must be positive, not {spacing_mm}")
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(20)]
-    patient = draw_patient(streams[0])
+    patient = draw_patient(streams[0], fibrosis_stage=fibrosis_stage)
     canvas = Canvas(
         grid_axes(patient, spacing_mm, prone=prone),
         size=patient.size,

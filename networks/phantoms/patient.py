@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,14 @@ class Patient:
     """Mean HU of vertebral marrow; falls with age."""
     table_top_mm: float = 8.0
     """Gap between the back and the table top."""
+    fibrosis_stage: int = 0
+    """Stage of liver fibrosis, F0 to F4; what follows is its mark on the anatomy."""
+    caudate: float = 0.0
+    """How far the caudate lobe has grown: 0 normal, about 1 in cirrhosis."""
+    right_lobe: float = 1.0
+    """Width of the right lobe against a normal one; the left lobe makes up for it in part."""
+    portal_vein: float = 1.0
+    """Calibre of the portal vein against a normal one."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for truth.json."""
@@ -69,12 +77,39 @@ _SHIFTED = {
 }
 
 
-def draw_patient(rng: np.random.Generator) -> Patient:
+FIBROSIS_STAGES = range(5)
+"""F0 to F4."""
+
+_FIBROSIS = {
+    # stage: logarithm of the spleen's growth, growth of the caudate, width of the right lobe,
+    # calibre of the portal vein, liver volume; each as mean and SD
+    1: ((0.03, 0.15), (0.08, 0.12), (0.99, 0.03), (1.02, 0.07), (1.0, 0.05)),
+    2: ((0.10, 0.18), (0.22, 0.16), (0.97, 0.04), (1.07, 0.08), (1.0, 0.06)),
+    3: ((0.27, 0.22), (0.45, 0.20), (0.93, 0.05), (1.16, 0.10), (0.97, 0.08)),
+    4: ((0.58, 0.28), (0.85, 0.25), (0.86, 0.06), (1.32, 0.13), (0.88, 0.11)),
+}
+"""Chosen so that neighbouring stages overlap and the spleen of F4 is about 1.8 times that of F0."""
+
+LARGEST_SPLEEN_ML = 1100.0
+
+
+def draw_patient(rng: np.random.Generator, *, fibrosis_stage: int = 0) -> Patient:
     """Draw a patient.
 
+    Parameters
+    ----------
+    rng : Generator
+        Draws everything. With any stage it draws the same patient before fibrosis.
+    fibrosis_stage : int
+        One of `FIBROSIS_STAGES`: from 1 on the spleen grows, the liver's lobes change.
+
+    Notes
+    -----
     Organ volumes follow pipelines.md §6.1 (liver 1,500 ± 350 ml, spleen 180 ± 80, kidney 160 ± 35,
     pancreas 75 ± 25, stomach 50 to 600) and grow with body size.
     """
+    if fibrosis_stage not in FIBROSIS_STAGES:
+        raise ValueError(f"fibrosis_stage must lie between 0 and 4, not {fibrosis_stage}")
     male = bool(rng.random() < 0.52)
     age = int(np.clip(rng.normal(58, 15), 20, 90))
     height = _clipped(rng, 171 if male else 159, 7, 145, 195)
@@ -131,7 +166,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         else rng.uniform(17.4, 35.0)
     )
     fat_mean = np.clip(0.12 + 0.006 * (age - 50) + 0.008 * (bmi - 24), 0.04, 0.45)
-    return Patient(
+    patient = Patient(
         sex="M" if male else "F",
         age_years=age,
         height_cm=round(height, 1),
@@ -153,4 +188,24 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         pdff_percent=round(float(pdff), 1),
         marrow_hu=float(np.clip(248 - 2.2 * age + rng.normal(0, 28), 50, 290)),
         table_top_mm=float(rng.uniform(2, 16)),
+    )
+    return _with_fibrosis(patient, fibrosis_stage, rng) if fibrosis_stage else patient
+
+
+def _with_fibrosis(patient: Patient, stage: int, rng: np.random.Generator) -> Patient:
+    """Draw what a stage of fibrosis does to the anatomy."""
+    spleen, caudate, right, portal, volume = (
+        mean + sd * float(np.clip(rng.standard_normal(), -2.2, 2.2))
+        for mean, sd in _FIBROSIS[stage]
+    )
+    volumes = dict(patient.volume_ml)
+    volumes["spleen"] = round(min(volumes["spleen"] * np.exp(spleen), LARGEST_SPLEEN_ML), 1)
+    volumes["liver"] = round(volumes["liver"] * volume, 1)
+    return replace(
+        patient,
+        volume_ml=volumes,
+        fibrosis_stage=stage,
+        caudate=round(max(caudate, 0.0), 3),
+        right_lobe=round(right, 3),
+        portal_vein=round(max(portal, 0.9), 3),
     )

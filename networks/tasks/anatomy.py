@@ -18,7 +18,6 @@ from networks.export import (
     ParityError,
     agreement,
     export_network,
-    shift_bone,
 )
 from networks.inference import dice_by_class, label_volume, torch_run, windows
 from networks.labels import ANATOMY_LABELS
@@ -163,9 +162,8 @@ class AnatomyTask(Task):
         return copy.eval()
 
     def export(self, network: nn.Module, path: Path) -> None:
-        """Write the labelling network, its bone logits shifted."""
+        """Write the labelling network."""
         assert isinstance(network, UNet)
-        shift_bone(network)
         export_network(network, path)
         share = agreement(network, path)
         if share < LEAST_AGREEMENT:

@@ -16,7 +16,12 @@ from networks.phantoms.scene import Scene
 
 
 def aligned(
-    scene: Scene, low_mm: npt.ArrayLike, high_mm: npt.ArrayLike, spacing_mm: float
+    scene: Scene,
+    low_mm: npt.ArrayLike,
+    high_mm: npt.ArrayLike,
+    spacing_mm: float,
+    *,
+    most_voxels: int = MOST_VOXELS,
 ) -> FineGrid:
     """Return the grid that holds a box.
 
@@ -25,11 +30,13 @@ def aligned(
     low_mm, high_mm : (z, y, x) array
         Corners of the box, LPS mm.
     spacing_mm : float
-        About how wide the voxels shall be; wider ones are taken for a box that needs too many.
+        About how wide the voxels shall be.
+    most_voxels : int
+        Wider ones are taken for a box that needs more than this.
     """
     low, high = np.asarray(low_mm, float), np.asarray(high_mm, float)
     parts = max(1, round(scene.spacing_mm / spacing_mm))
-    while parts > 1 and np.prod((high - low) * parts / scene.spacing_mm + 2) > MOST_VOXELS:
+    while parts > 1 and np.prod((high - low) * parts / scene.spacing_mm + 2) > most_voxels:
         parts -= 1
     step = scene.spacing_mm / parts
     first = np.floor((low - scene.origin_mm) / step)

@@ -13,10 +13,10 @@ from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.lesions.brush import Patch
 from networks.phantoms.lesions.centreline import Centreline
 from networks.phantoms.lesions.lattice import aligned_around
-from networks.phantoms.scene import Scene, _sample, occupancy
+from networks.phantoms.lesions.surface import Surface, box_of
+from networks.phantoms.scene import Scene, occupancy
 from networks.phantoms.tissue import Tissue
 
-BoolArray = npt.NDArray[np.bool_]
 Point = npt.NDArray[np.float64]
 
 LUMEN = (Tissue.STOMACH_FLUID, Tissue.STOMACH_FOOD, Tissue.STOMACH_GAS)
@@ -55,12 +55,8 @@ class Stomach:
     line: Centreline
     cardia_mm: Point | None
     """Where the oesophagus ends, LPS mm; None where it was not drawn near the stomach."""
-    outer_mm: FloatArray
-    lumen_mm: FloatArray
-    """Signed distances to the surfaces of stomach and lumen, negative inside, on a box of the
-    anatomy's grid."""
-    corner_mm: Point
-    """First voxel of that box, LPS mm."""
+    outer: Surface
+    lumen: Surface
 
     @classmethod
     def of(cls, scene: Scene) -> Stomach:
@@ -78,19 +74,9 @@ class Stomach:
             away = np.linalg.norm(places - end, axis=1)
             if away.min() < CARDIA_GAP_MM:
                 cardia = places[int(away.argmin())]
-        reach = int(np.ceil(MARGIN_MM / scene.spacing_mm))
-        where = ndimage.find_objects(mask.astype(np.uint8))[0]
-        box = tuple(slice(max(s.start - reach, 0), s.stop + reach) for s in where)
-        lumen = np.isin(scene.anatomy.labels[box], LUMEN)
-        return cls(
-            scene, line, cardia, _signed(mask[box], scene.spacing_mm),
-            _signed(lumen, scene.spacing_mm),
-            scene.origin_mm + scene.spacing_mm * np.array([s.start for s in box]),
-        )  # fmt: skip
-
-    def on(self, grid: FineGrid, distance_mm: FloatArray) -> FloatArray:
-        """Return one of the distances on a fine grid."""
-        return _sample(distance_mm, self.corner_mm, self.scene.spacing_mm, grid)
+        box = box_of(scene, mask, MARGIN_MM)
+        lumen = scene.tissue(*LUMEN)
+        return cls(scene, line, cardia, Surface.of(scene, mask, box), Surface.of(scene, lumen, box))
 
     def region_at(self, point_mm: npt.ArrayLike) -> str:
         """Name the region of a point of the stomach."""
@@ -103,9 +89,7 @@ class Stomach:
 
     def seed(self, rng: np.random.Generator, region: str) -> Point:
         """Draw a point of the inner wall in a region, LPS mm."""
-        inner = (self.lumen_mm > 0) & (self.lumen_mm < 1.5 * self.scene.spacing_mm)
-        inner &= self.outer_mm < 0
-        places = self.corner_mm + self.scene.spacing_mm * np.argwhere(inner)
+        places = self.lumen.places(0, 1.5 * self.scene.spacing_mm)
         if region == "cardia":
             if self.cardia_mm is None:
                 raise NoPlaceError("the oesophagus does not reach the stomach in view")
@@ -139,8 +123,8 @@ class Wall:
 
     def __init__(self, stomach: Stomach, patch: Patch) -> None:
         self.patch = patch
-        self.outer_mm = stomach.on(patch.grid, stomach.outer_mm)
-        self.lumen_mm = stomach.on(patch.grid, stomach.lumen_mm)
+        self.outer_mm = stomach.outer.on(patch.grid)
+        self.lumen_mm = stomach.lumen.on(patch.grid)
         self.wall = patch.share(Tissue.STOMACH_WALL)
         self.room = patch.share(*STOMACH, *OUTWARD)
 
@@ -206,18 +190,6 @@ class Wall:
         whole = occupancy(distance, 1.5 * self.patch.grid.spacing_mm) * extent * self.room
         new = whole * (1 - np.clip(self.wall, 0, 1))
         return whole.astype(np.float32), new.astype(np.float32)
-
-
-def _signed(inside: BoolArray, spacing_mm: float) -> FloatArray:
-    """Return the smooth signed distance to the surface of a mask, negative inside, mm."""
-    if not inside.any():
-        return np.full(inside.shape, 99.0, np.float32)
-    outside = ndimage.distance_transform_edt(~inside)
-    within = ndimage.distance_transform_edt(inside)
-    signed = (outside - within).astype(np.float32)
-    signed -= np.float32(0.5) * np.sign(signed)
-    smooth = ndimage.gaussian_filter(signed, 0.7, mode="nearest", truncate=2.5)
-    return smooth * np.float32(spacing_mm)
 
 
 def grid_around(scene: Scene, centre_mm: Point, reach_mm: float) -> FineGrid:
