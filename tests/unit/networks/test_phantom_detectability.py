@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -19,13 +21,20 @@ from networks.phantoms.tissue import TISSUE_COUNT, Tissue
 from tests.planted import ball
 
 MONTE_CARLO_TOLERANCE = 0.10
-"""The SD of so many answers is known within 3 %, and the template is a measured one."""
+"""The SD of so many answers is known within 4 %, and the template is a measured one."""
 
 VOXEL_MM = 2.0
-SHAPE = (20, 48, 48)
-MATRIX = 96
+SHAPE = (20, 72, 72)
+MATRIX = 160
 PIXEL_MM = 0.75
-SCANS = 160
+SCANS = 80
+
+BORDER = 24
+"""Pixels cut off at each side, so that no pixel lies beyond the circle. The narrower what is left,
+the more noise leaks to low frequencies, where there is none: of 51 mm the observer loses 5 %."""
+
+SHIFT = 28
+"""Pixels between the places where the template is tried."""
 
 Stack = npt.NDArray[np.float64]
 
@@ -50,12 +59,12 @@ def _stack(seed: int, texture_hu: float, lesions: list[Lesion], kernel: str, thi
         increment_mm=step, slices=int(24 / step) + 1, first_slice_mm=7.0, dose=dose, bias_hu=0.0,
         lesions=lesions,
     )  # fmt: skip
-    return scan.hu[:, 14:-14, 14:-14].astype(np.float64)
+    return scan.hu[:, BORDER:-BORDER, BORDER:-BORDER].astype(np.float64)
 
 
 @pytest.mark.parametrize(
     ("kernel", "thickness", "step", "texture", "diameter"),
-    [("soft", 5.0, 5.0, 0.0, 10.0), ("sharp", 3.0, 3.0, 5.0, 12.0), ("soft", 6.0, 3.0, 5.0, 9.0)],
+    [("soft", 5.0, 5.0, 2.0, 10.0), ("sharp", 3.0, 3.0, 5.0, 12.0), ("soft", 6.0, 3.0, 5.0, 9.0)],
 )
 def test_a_prewhitening_observer_reaches_dprime(
     kernel: str, thickness: float, step: float, texture: float, diameter: float
@@ -72,15 +81,16 @@ def test_a_prewhitening_observer_reaches_dprime(
     scans = np.stack([_stack(n, texture, [], *way) for n in range(SCANS)])
     scans -= scans.mean(axis=0)
     covariance = _covariance(scans[::2])
-    power = np.einsum("klaa->kl", covariance) / len(signal)
-    floor = NPS_FLOOR * power.max() * np.eye(len(signal))
+    powers, modes = np.linalg.eigh(covariance)
+    floor = NPS_FLOOR * np.einsum("klaa->kl", covariance).max() / len(signal)
     wanted = np.moveaxis(np.fft.fft2(signal), 0, -1)
-    template = np.linalg.solve(covariance + floor, wanted[..., None])[..., 0]
+    apart = np.einsum("klab,kla->klb", modes.conj(), wanted) / np.maximum(powers, floor)
+    template = np.einsum("klab,klb->kla", modes, apart)
     template = np.fft.ifft2(np.moveaxis(template, -1, 0)).real
     answers = [
         (scans[1::2] * np.roll(template, (row, column), (1, 2))).sum(axis=(1, 2, 3))
-        for row in (-17, 0, 17)
-        for column in (-17, 0, 17)
+        for row in (-SHIFT, 0, SHIFT)
+        for column in (-SHIFT, 0, SHIFT)
     ]
     reached = float((signal * template).sum() / np.std(answers))
     assert judge(lesion.grid, lesion.delta_hu) == pytest.approx(reached, rel=MONTE_CARLO_TOLERANCE)
@@ -94,6 +104,22 @@ def _covariance(scans: Stack) -> Stack:
     ring = np.rint(np.hypot(f[:, None], f[None, :])).astype(int)
     mean = np.stack([each[ring == n].mean(axis=0) for n in range(ring.max() + 1)])
     return mean[ring]
+
+
+def test_dprime_hardly_depends_on_the_patch() -> None:
+    """A patch with nothing around it gives the same; without any texture 7 % less at most.
+
+    The noise vanishes at low frequencies, and the frequencies of a small patch are too coarse for
+    how; texture, which no tissue is without, fills the gap.
+    """
+    lesion = ball((0.0, 0, 0), 10, 15)
+    wide = replace(lesion.grid, origin_mm=tuple(x - 20 for x in lesion.grid.origin_mm),
+                   shape=tuple(n + 80 for n in lesion.grid.shape))  # fmt: skip
+    padded = np.pad(lesion.delta_hu, 40)
+    for texture, low, high in ((2.0, 0.99, 1.01), (0.0, 0.93, 1.0)):
+        judge = Judge(profile=profile_named("philips_ict"), thickness_mm=5.0, increment_mm=5.0,
+                      texture_sd_hu=texture)  # fmt: skip
+        assert low < judge(wide, padded) / judge(lesion.grid, lesion.delta_hu) < high
 
 
 def test_dprime_is_linear_in_contrast() -> None:
