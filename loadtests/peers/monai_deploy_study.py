@@ -78,7 +78,7 @@ def network() -> UNet:
     net = UNet()
     state = net.state_dict()
     for name in state:
-        if name.startswith(("side.", "detail.")):  # heads of the coarser levels, for training only
+        if name.startswith("side."):  # heads of the coarser levels, for training only
             continue
         state[name] = torch.from_numpy(weights[f"network.{name}"].copy())
     net.load_state_dict(state)
