@@ -32,11 +32,15 @@ CT_INPUTS: tuple[Tensor, ...] = (
     Tensor("RECIPE", "TYPE_STRING", (1,)),
     Tensor("CLINICAL", "TYPE_FP32", (-1,), optional=True),
     Tensor("REPORT", "TYPE_STRING", (1,), optional=True),
+    Tensor("ORGANS", "TYPE_STRING", (1,), optional=True),
 )
 """SOURCE: JSON ``{"region", "offset", "shape"}`` of an int16 slab in /dev/shm.
 VOLUME: the same slab as a tensor, for other clients.
 GEOMETRY: slab (slice, row, column) → LPS mm. ROI: slab voxels, half-open.
-RECIPE: the manifest's static JSON. CLINICAL, REPORT only where a check asks for them."""
+RECIPE: the manifest's static JSON. CLINICAL, REPORT only where a check asks for them.
+ORGANS: JSON ``{"region", "offset", "shape", "geometry", "labels"}`` of the uint8 label map of
+anatomy in /dev/shm, its (slice, row, column) → LPS mm as 4×4 list, and the names of its values,
+the background first."""
 
 CT_OUTPUTS: tuple[Tensor, ...] = (
     Tensor("SCORES", "TYPE_FP32", (-1,)),

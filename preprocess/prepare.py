@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.arrays import Array, array_namespace, check_volume
+from preprocess.exceptions import RecipeError
 from preprocess.grid import Grid
 from preprocess.pad import pad
 from preprocess.recipe import Recipe
 from preprocess.resample import resample
 from preprocess.window import window
 
+GRID_OUTPUTS = ("volume", "grid_hu", "grid_geometry")
+SCAN_OUTPUTS = ("scan_hu", "scan_geometry")
+"""Names of what can be made; ``scan_*`` only where the recipe has a table ``scan``."""
+
+THIN_SHARE = 0.505
+"""Slices at half of ``recipe.scan.increment_mm`` or closer, rounding aside, are averaged to it
+(pipelines.md §2.4: 1.5 mm and thinner to contiguous 3 mm); others would be blurred by it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """The input of a network, and the grid that its answer lies on."""
+    """The input of a network, and the grid that its answer lies on; None where not wanted."""
 
-    volume: Array
+    volume: Array | None = None
     """(1, channels, D, H, W) float32, 0 … 1, padded. The first axis counts tiles."""
 
-    grid_hu: Array
+    grid_hu: Array | None = None
     """(S, R, C) int16, HU on the unpadded grid."""
 
-    grid_geometry: NDArray[np.float64]
+    grid_geometry: NDArray[np.float64] | None = None
     """(4, 4), voxel of the grid → LPS mm; the padding is at the far ends, so it holds for both."""
+
+    scan_hu: Array | None = None
+    """(S, R, C) int16, HU of the scan's own rows and columns, slices as ``recipe.scan`` says."""
+
+    scan_geometry: NDArray[np.float64] | None = None
+    """(4, 4), voxel of `scan_hu` → LPS mm."""
 
 
 def prepare(
-    slab: Array, *, geometry: NDArray[np.float64], roi: Sequence[int], recipe: Recipe
+    slab: Array,
+    *,
+    geometry: NDArray[np.float64],
+    roi: Sequence[int],
+    recipe: Recipe,
+    wanted: Collection[str] = GRID_OUTPUTS,
 ) -> Prepared:
     """Resample a region of a slab to the recipe's grid, pad it and window it.
 
@@ -45,6 +65,8 @@ def prepare(
         (s0, s1, r0, r1, c0, c1), slab voxels, half-open.
     recipe : Recipe
         Grid and windows.
+    wanted : collection of str
+        Fields of `Prepared` to make; nothing else is computed.
 
     Raises
     ------
@@ -53,16 +75,33 @@ def prepare(
     """
     check_volume(slab)
     region = Grid((slab.shape[0], slab.shape[1], slab.shape[2]), geometry).crop(roi)
-    target = recipe.grid.spacing_mm
-    hu = resample(slab, spacing_mm=region.spacing_mm, target_spacing_mm=target, roi=roi)
+    made = {}
+    if {"volume", "grid_hu", "grid_geometry"} & set(wanted):
+        target = recipe.grid.spacing_mm
+        made["grid_geometry"] = region.resampled(target).affine
+        if {"volume", "grid_hu"} & set(wanted):
+            hu = resample(slab, spacing_mm=region.spacing_mm, target_spacing_mm=target, roi=roi)
+            if "grid_hu" in wanted:
+                made["grid_hu"] = array_namespace(hu).rint(hu).astype(np.int16)
+            if "volume" in wanted:
+                made["volume"] = _windowed(hu, recipe)
+    if {"scan_hu", "scan_geometry"} & set(wanted):
+        if recipe.scan is None:
+            raise RecipeError("scan_hu is asked for, but the recipe has no table scan.")
+        increment, row, column = region.spacing_mm
+        thin = increment <= THIN_SHARE * recipe.scan.increment_mm
+        target = (recipe.scan.increment_mm if thin else increment, row, column)
+        made["scan_geometry"] = region.resampled(target).affine
+        hu = resample(slab, spacing_mm=region.spacing_mm, target_spacing_mm=target, roi=roi)
+        made["scan_hu"] = array_namespace(hu).rint(hu).astype(np.int16)
+    return Prepared(**made)
+
+
+def _windowed(hu: Array, recipe: Recipe) -> Array:
     xp = array_namespace(hu)
     padded = pad(hu, multiple=recipe.grid.multiple, minimum=recipe.grid.minimum)
     volume = xp.empty((1, len(recipe.channels), *padded.shape), xp.float32)
     for index, channel in enumerate(recipe.channels):
         low, high = channel.clip_hu
         window(padded, low_hu=low, high_hu=high, out=volume[0, index])
-    return Prepared(
-        volume=volume,
-        grid_hu=xp.rint(hu).astype(xp.int16),
-        grid_geometry=region.resampled(target).affine,
-    )
+    return volume

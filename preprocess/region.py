@@ -8,7 +8,9 @@ import mmap
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ REGION_NAME = re.compile(r"onescan-vol-[A-Za-z0-9-]{1,200}")
 
 REGION_FOLDER = Path("/dev/shm")
 """Where POSIX shared memory lies on Linux."""
+
+SLAB_KEYS = frozenset({"region", "offset", "shape"})
+"""What names a part of a region."""
 
 
 def open_slab(source: str | bytes, *, folder: Path = REGION_FOLDER) -> NDArray[np.int16]:
@@ -43,9 +48,30 @@ def open_slab(source: str | bytes, *, folder: Path = REGION_FOLDER) -> NDArray[n
         For another name than ours, what is no regular file of our own user, a missing region,
         or a slab that leaves it.
     """
-    name, offset, shape = _parse(source)
+    try:
+        value = json.loads(source)
+    except (ValueError, UnicodeDecodeError):
+        raise RegionError("SOURCE is not JSON.") from None
+    if not isinstance(value, dict) or set(value) != SLAB_KEYS:
+        raise RegionError("SOURCE must have exactly the keys region, offset and shape.")
+    slab: NDArray[np.int16] = open_part(value, np.int16, "SOURCE", folder=folder)
+    return slab
+
+
+def open_part(
+    value: Mapping[str, Any], dtype: Any, tensor: str, *, folder: Path = REGION_FOLDER
+) -> NDArray[Any]:
+    """Map the part of a region that the keys of `SLAB_KEYS` name, as (S, R, C) of a dtype.
+
+    Raises
+    ------
+    RegionError
+        As `open_slab`; the message names the tensor.
+    """
+    itemsize = np.dtype(dtype).itemsize
+    name, offset, shape = _checked(value, itemsize, tensor)
     count = math.prod(shape)
-    length = offset + 2 * count
+    length = offset + itemsize * count
     descriptor = _open(folder / name)
     try:
         found = os.fstat(descriptor)
@@ -58,7 +84,7 @@ def open_slab(source: str | bytes, *, folder: Path = REGION_FOLDER) -> NDArray[n
         mapped = mmap.mmap(descriptor, length, prot=mmap.PROT_READ)
     finally:
         os.close(descriptor)
-    return np.frombuffer(mapped, np.int16, count, offset).reshape(shape)
+    return np.frombuffer(mapped, dtype, count, offset).reshape(shape)
 
 
 def _open(path: Path) -> int:
@@ -68,18 +94,16 @@ def _open(path: Path) -> int:
         raise RegionError(f"the region cannot be opened: {error.strerror}.") from None
 
 
-def _parse(source: str | bytes) -> tuple[str, int, tuple[int, int, int]]:
-    try:
-        value = json.loads(source)
-    except (ValueError, UnicodeDecodeError):
-        raise RegionError("SOURCE is not JSON.") from None
-    if not isinstance(value, dict) or set(value) != {"region", "offset", "shape"}:
-        raise RegionError("SOURCE must have exactly the keys region, offset and shape.")
+def _checked(
+    value: Mapping[str, Any], itemsize: int, tensor: str
+) -> tuple[str, int, tuple[int, int, int]]:
     name, offset, shape = value["region"], value["offset"], value["shape"]
     if not isinstance(name, str) or not REGION_NAME.fullmatch(name):
-        raise RegionError("SOURCE names a region that is not one of ours.")
-    if type(offset) is not int or offset < 0 or offset % 2:
-        raise RegionError(f"offset must be a whole, even number of bytes, not {offset!r}.")
+        raise RegionError(f"{tensor} names a region that is not one of ours.")
+    if type(offset) is not int or offset < 0 or offset % itemsize:
+        raise RegionError(
+            f"offset must be a whole number of bytes, a multiple of {itemsize}, not {offset!r}."
+        )
     if (
         not isinstance(shape, list)
         or len(shape) != 3

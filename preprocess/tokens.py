@@ -14,6 +14,8 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
+from preprocess.exceptions import ArrayError
+
 BUCKETS = 4096
 """Token numbers run from 1 to this minus 1; 0 fills what is left over."""
 
@@ -47,6 +49,20 @@ def tokens(text: str, *, buckets: int = BUCKETS, length: int = LENGTH) -> npt.ND
     numbers = [1 + zlib.crc32(piece.encode()) % (buckets - 1) for piece in _pieces(text, length)]
     result[: len(numbers)] = numbers
     return result
+
+
+def report_tokens(report: bytes) -> npt.NDArray[np.int64]:
+    """Turn the bytes of a REPORT tensor into the input of a network, (1, LENGTH).
+
+    Raises
+    ------
+    ArrayError
+        When they are not UTF-8.
+    """
+    try:
+        return tokens(report.decode())[None]
+    except UnicodeDecodeError:
+        raise ArrayError("REPORT is not UTF-8.") from None
 
 
 def _pieces(text: str, most: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,14 +69,25 @@ class InferenceResponse:
 
 
 class Request:
-    """Input tensors; those that are None are not there, as optional inputs are."""
+    """Input tensors; those that are None are not there, as optional inputs are.
 
-    def __init__(self, **arrays: Any) -> None:
+    Parameters
+    ----------
+    outputs
+        Names of the outputs that are asked for.
+    """
+
+    def __init__(self, *, outputs: Sequence[str] = (), **arrays: Any) -> None:
+        self.outputs = list(outputs)
         self.tensors = {
             name: Tensor(name, np.ascontiguousarray(array))
             for name, array in arrays.items()
             if array is not None
         }
+
+    def requested_output_names(self) -> list[str]:
+        """Give what is asked for."""
+        return self.outputs
 
 
 def get_input_tensor_by_name(request: Request, name: str) -> Tensor | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from postprocess.finish import finish
+from postprocess.finish import Given, finish
 from preprocess.prepare import Prepared, prepare
 from preprocess.recipe import Recipe
 
@@ -54,10 +54,12 @@ def organs(prepared: Prepared, shared_data: Path) -> dict[str, dict[str, Any]]:
     for value, name in REFERENCE.items():
         inside[classes == value] = RECIPE.post.labels.index(name)
     done = finish(
-        {"labels": labels[None]},
-        grid_hu=prepared.grid_hu,
-        grid_geometry=prepared.grid_geometry,
-        post=RECIPE.post,
+        Given(
+            outputs={"labels": labels[None]},
+            grid_hu=prepared.grid_hu,
+            grid_geometry=prepared.grid_geometry,
+            post=RECIPE.post,
+        )
     )
     measured: dict[str, dict[str, Any]] = json.loads(done.lesions)["measures"]["organs"]
     return measured

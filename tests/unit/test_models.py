@@ -52,6 +52,7 @@ def slab(**changes: Any) -> Request:
         "GEOMETRY": np.diag([3.0, 1.5, 1.5, 1.0]),
         "ROI": np.array([0, 8, 0, 64, 0, 64], np.int32),
         "RECIPE": text(json.dumps(RECIPE)),
+        "outputs": ("volume", "grid_hu", "grid_geometry"),
     }
     return Request(**(inputs | changes))
 
@@ -85,6 +86,59 @@ def test_a_slab_by_name_becomes_the_same(preprocess: Any, region: str) -> None:
     by_name, by_value = preprocess.execute([slab(VOLUME=None, SOURCE=source), slab()])
     for name, array in by_value.arrays().items():
         np.testing.assert_array_equal(by_name.arrays()[name], array)
+
+
+def test_only_what_is_asked_for_is_made(preprocess: Any) -> None:
+    """A check without a rule on its own pixels pays for none."""
+    (response,) = preprocess.execute([slab(outputs=("grid_geometry",))])
+    assert set(response.arrays()) == {"grid_geometry"}
+
+
+def test_the_scan_s_own_pixels_are_thin_slices_averaged(preprocess: Any) -> None:
+    """16 slices of 1.5 mm become 8 of 3 mm; rows and columns stay."""
+    recipe = text(json.dumps(RECIPE | {"scan": {"increment_mm": 3.0}}))
+    volume = np.repeat(np.array([[[0]], [[100]]], np.int16), 8, 0) * np.ones((1, 64, 64), np.int16)
+    (response,) = preprocess.execute([
+        slab(
+            VOLUME=volume,
+            GEOMETRY=np.diag([1.5, 0.7, 0.7, 1.0]),
+            ROI=np.array([0, 16, 2, 64, 4, 64], np.int32),
+            RECIPE=recipe,
+            outputs=("scan_hu", "scan_geometry"),
+        )
+    ])  # fmt: skip
+    arrays = response.arrays()
+    assert arrays["scan_hu"].shape == (8, 62, 60)
+    assert arrays["scan_hu"][:, 0, 0].tolist() == [0] * 4 + [100] * 4
+    np.testing.assert_allclose(np.diag(arrays["scan_geometry"]), [3.0, 0.7, 0.7, 1.0])
+    np.testing.assert_allclose(arrays["scan_geometry"][:3, 3], [0.75, 1.4, 2.8])
+
+
+def test_scan_pixels_without_a_rule_for_them_are_refused(preprocess: Any) -> None:
+    """The recipe says how they are averaged."""
+    (response,) = preprocess.execute([slab(outputs=("scan_hu",))])
+    assert response.error().code() == "INVALID_ARG"
+    assert "table scan" in response.error().message()
+
+
+def test_clinical_values_and_a_report_become_tensors(preprocess: Any) -> None:
+    """A batch of one; missing stays missing; no report is no token."""
+    values = np.array([57.0, np.nan], np.float32)
+    (told,) = preprocess.execute(
+        [slab(CLINICAL=values, REPORT=text("脂肪肝"), outputs=("clinical", "tokens"))]
+    )
+    np.testing.assert_array_equal(told.arrays()["clinical"], values[None])
+    assert told.arrays()["tokens"].shape == (1, 256)
+    assert np.count_nonzero(told.arrays()["tokens"]) == 5  # three characters, two pairs
+    (silent,) = preprocess.execute([slab(outputs=("tokens",))])
+    assert not silent.arrays()["tokens"].any()
+
+
+def test_a_check_with_clinical_values_refuses_a_request_without(preprocess: Any) -> None:
+    """Missing values are NaN; a missing tensor is a mistake."""
+    (response,) = preprocess.execute([slab(outputs=("clinical",))])
+    assert response.error().code() == "INVALID_ARG"
+    assert "CLINICAL" in response.error().message()
 
 
 @pytest.mark.parametrize("given", [{"VOLUME": None}, {"SOURCE": text("{}")}])

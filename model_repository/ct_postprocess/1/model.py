@@ -1,4 +1,4 @@
-"""Network outputs, grid_hu, grid_geometry, RECIPE → SCORES, LESIONS, MASK, MASK_GEOMETRY.
+"""Network outputs, grid_hu, grid_geometry, RECIPE, ORGANS → SCORES, LESIONS, MASK, MASK_GEOMETRY.
 
 Translates between Triton and `postprocess`; `config.pbtxt` says what each tensor is.
 """
@@ -11,11 +11,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from postprocess.exceptions import PostprocessError
-from postprocess.finish import finish
+from postprocess.finish import Given, finish
 from preprocess.exceptions import PreprocessError
+from preprocess.organs import open_organs
 from preprocess.recipe import Recipe
 
-NETWORK_OUTPUTS = ("labels",)
+NETWORK_OUTPUTS = (
+    "labels", "lesion", "score", "kinds", "peaks", "steatosis", "fibrosis", "scores"
+)  # fmt: skip
 """Optional inputs; a recipe asks for those that it needs."""
 
 
@@ -43,12 +46,18 @@ def _answer(request: Any) -> Any:
 
 
 def _outputs(request: Any) -> list[Any]:
-    given = {name: _input(request, name) for name in NETWORK_OUTPUTS}
+    outputs = {name: _input(request, name) for name in NETWORK_OUTPUTS}
+    organs = _input(request, "ORGANS")
     finished = finish(
-        {name: array for name, array in given.items() if array is not None},
-        grid_hu=_input(request, "grid_hu"),
-        grid_geometry=_input(request, "grid_geometry"),
-        post=Recipe.from_json(_input(request, "RECIPE")[0]).post,
+        Given(
+            outputs={name: array for name, array in outputs.items() if array is not None},
+            grid_hu=_input(request, "grid_hu"),
+            grid_geometry=_input(request, "grid_geometry"),
+            post=Recipe.from_json(_input(request, "RECIPE")[0]).post,
+            scan_hu=_input(request, "scan_hu"),
+            scan_geometry=_input(request, "scan_geometry"),
+            organs=None if organs is None else open_organs(organs[0]),
+        )
     )
     return [
         pb_utils.Tensor("SCORES", np.ascontiguousarray(finished.scores)),

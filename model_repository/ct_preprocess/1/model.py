@@ -1,4 +1,4 @@
-"""SOURCE or VOLUME, GEOMETRY, ROI, RECIPE → volume, grid_hu, grid_geometry.
+"""SOURCE or VOLUME, GEOMETRY, ROI, RECIPE, CLINICAL, REPORT → what a step asks for of them.
 
 Translates between Triton and `preprocess`; `config.pbtxt` says what each tensor is.
 """
@@ -11,9 +11,13 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from preprocess.exceptions import PreprocessError
-from preprocess.prepare import prepare
+from preprocess.prepare import GRID_OUTPUTS, SCAN_OUTPUTS, prepare
 from preprocess.recipe import Recipe
 from preprocess.region import open_slab
+from preprocess.tokens import report_tokens
+
+CLINICAL_OUTPUTS = ("clinical", "tokens")
+"""What is made of CLINICAL and REPORT."""
 
 
 class TritonPythonModel:
@@ -40,19 +44,36 @@ def _answer(request: Any) -> Any:
 
 
 def _outputs(request: Any) -> list[Any]:
+    wanted = request.requested_output_names()
+    recipe = Recipe.from_json(_input(request, "RECIPE")[0])
+    arrays = {name: _clinical(request, name) for name in CLINICAL_OUTPUTS if name in wanted}
+    if any(name in wanted for name in (*GRID_OUTPUTS, *SCAN_OUTPUTS)):
+        prepared = prepare(
+            _slab(request),
+            geometry=_input(request, "GEOMETRY"),
+            roi=_input(request, "ROI"),
+            recipe=recipe,
+            wanted=wanted,
+        )
+        arrays |= {name: getattr(prepared, name) for name in wanted if hasattr(prepared, name)}
+    return [pb_utils.Tensor(name, np.ascontiguousarray(a)) for name, a in arrays.items()]
+
+
+def _slab(request: Any) -> Any:
     source, volume = _input(request, "SOURCE"), _input(request, "VOLUME")
     if (source is None) == (volume is None):
         raise PreprocessError("give exactly one of SOURCE and VOLUME.")
-    prepared = prepare(
-        open_slab(source[0]) if volume is None else volume,
-        geometry=_input(request, "GEOMETRY"),
-        roi=_input(request, "ROI"),
-        recipe=Recipe.from_json(_input(request, "RECIPE")[0]),
-    )
-    return [
-        pb_utils.Tensor(name, np.ascontiguousarray(getattr(prepared, name)))
-        for name in ("volume", "grid_hu", "grid_geometry")
-    ]
+    return open_slab(source[0]) if volume is None else volume
+
+
+def _clinical(request: Any, name: str) -> Any:
+    if name == "tokens":
+        report = _input(request, "REPORT")
+        return report_tokens(b"" if report is None else report[0])
+    values = _input(request, "CLINICAL")
+    if values is None:
+        raise PreprocessError("this check needs CLINICAL; what is missing in it is NaN.")
+    return values[None]
 
 
 def _input(request: Any, name: str) -> Any:

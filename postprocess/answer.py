@@ -1,0 +1,97 @@
+"""What a pipeline is finished from, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postprocess.exceptions import OutputError
+from preprocess.organs import OrganMap
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Given:
+    """All that may be known of one request."""
+
+    outputs: Mapping[str, NDArray[Any]]
+    """Of the networks, by name; those that this pipeline has."""
+
+    grid_hu: NDArray[np.int16]
+    """(S, R, C), HU on the unpadded grid."""
+
+    grid_geometry: NDArray[np.float64]
+    """(4, 4), voxel of the grid → LPS mm."""
+
+    post: Any
+    """The recipe's, of `preprocess.posts`."""
+
+    scan_hu: NDArray[np.int16] | None = None
+    """(S, R, C), HU of the scan's own rows and columns, where the recipe has a table ``scan``."""
+
+    scan_geometry: NDArray[np.float64] | None = None
+    """(4, 4), voxel of `scan_hu` → LPS mm."""
+
+    organs: OrganMap | None = None
+    """What anatomy found; None where the caller did not say."""
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Of the grid, mm, axis order."""
+        s, r, c = np.linalg.norm(self.grid_geometry[:3, :3], axis=0)
+        return float(s), float(r), float(c)
+
+    def on_grid(self, name: str) -> NDArray[np.uint8]:
+        """Give an output of a byte a voxel, its padding cut off.
+
+        Returns
+        -------
+        (S, R, C) ndarray of uint8
+
+        Raises
+        ------
+        OutputError
+            When it is missing or smaller than the grid.
+        """
+        padded, shape = self.output(name), self.grid_hu.shape
+        if (
+            padded.ndim != 4
+            or len(padded) != 1
+            or any(a < b for a, b in zip(padded.shape[1:], shape))
+        ):
+            raise OutputError(f"{name} of shape {padded.shape} do not hold the grid {shape}.")
+        return np.ascontiguousarray(padded[0, : shape[0], : shape[1], : shape[2]])
+
+    def output(self, name: str) -> NDArray[Any]:
+        """Give an output of the network.
+
+        Raises
+        ------
+        OutputError
+            When it is missing.
+        """
+        if name not in self.outputs:
+            raise OutputError(
+                f"a recipe of kind {self.post.kind} needs the output {name} of its network."
+            )
+        return self.outputs[name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """The outer tensors of a pipeline."""
+
+    scores: NDArray[np.float32]
+    """(k,), never empty."""
+
+    lesions: str
+    """JSON ``{"lesions": [...], "measures": {...}}``."""
+
+    mask: NDArray[np.uint8]
+    """(S, R, C) label map on the unpadded grid."""
+
+    mask_geometry: NDArray[np.float64]
+    """(4, 4), voxel of the mask → LPS mm."""
