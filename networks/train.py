@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--pool", type=Path, help="folder of what is drawn beforehand")
     described.add_argument("--pool-first", type=int, help="phantoms to begin with")
     described.add_argument("--pool-size", type=int, help="phantoms to draw in all")
+    described.add_argument("--crops", type=int, help="parts of each scanned box; 0: whole boxes")
     described.add_argument("--seed", type=int)
     described.add_argument("--threads", type=int, default=2)
     described.add_argument("--workers", type=int, help="processes that draw samples")

@@ -34,6 +34,7 @@ class AortaTask(RoiTask):
     windows_hu = ((-160.0, 240.0), (0.0, 100.0), (0.0, 800.0))
     labels = ("background", "lumen", "wall", "lesion")
     shape = RoiShape(channels=3, classes=4, lesion=LESION, stem=(2, 2, 2))
+    crop = (64, 48, 48)
     cut = (0.4, 0.65)  # two scans of three are of the chest or the abdomen alone
     flag_share = 0.002
 

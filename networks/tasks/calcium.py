@@ -36,6 +36,7 @@ class CalciumTask(RoiTask):
     spacing_mm = (3.0, 1.0, 1.0)
     windows_hu = ((-160.0, 240.0), (0.0, 800.0))
     labels = ("background", "heart", *TERRITORIES)
+    crop = (32, 96, 96)
     shape = RoiShape(
         channels=2,
         classes=2 + len(TERRITORIES),
