@@ -22,6 +22,7 @@ from networks.nets.crop_classifier import CROP, CropClassifierFile, DetectorAndC
 from networks.nets.detector import DetectorFile
 from networks.phantoms.case import Case
 from networks.phantoms.lesion import Lesion
+from networks.phantoms.profiles import ScannerProfile
 from networks.phantoms.region import RegionGrid
 from networks.phantoms.tissue import Tissue
 from networks.scenes import PatientPool
@@ -180,12 +181,24 @@ def scan_scene(
     tile: Tile,
     scans: Scans,
     lesions: Sequence[Lesion],
+    *,
+    profile: ScannerProfile | None = None,
+    number: int = 0,
 ) -> OrganScan:
-    """Scan the organ of a kept patient with some of its lesions, the same way every time."""
-    rng = np.random.default_rng((scene.seed, 19))
+    """Scan the organ of a kept patient with some of its lesions, the same way every time.
+
+    Parameters
+    ----------
+    profile : ScannerProfile, optional
+        The scanner; one of those for training is drawn by default.
+    number : int
+        Another scan of the same patient has another number.
+    """
+    rng = np.random.default_rng((scene.seed, 19, number))
     labels = patients.get(scene.seed).labels
     grid, mask = organ_grid(labels, scene.origin_mm, scene.spacing_mm, tissues, tile)
-    profile = drawn_profile(rng)
+    drawn = drawn_profile(rng)
+    profile = profile or drawn
     kernel, thickness_mm = scans.draw(rng)
     hu = scan_box(scene, lesions, grid, profile, rng, kernel=kernel, thickness_mm=thickness_mm)
     return OrganScan(scene.seed, profile.name, hu, mask, grid, tuple(lesions))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from networks.nets.roi_net import Triple
 from networks.phantoms.lesion import Lesion
-from networks.phantoms.profiles import PROFILES
+from networks.phantoms.profiles import PROFILES, ScannerProfile
 from networks.phantoms.region import Axes, RegionGrid, acquire_region
 from networks.phantoms.response import size_factor
 from networks.scene_file import Case, Variant
@@ -104,7 +104,13 @@ class View:
     cut: tuple[float, float] = (0.1, 0.35)
 
     def look(
-        self, case: Case, variant: Variant, rng: np.random.Generator, *, varied: bool = True
+        self,
+        case: Case,
+        variant: Variant,
+        rng: np.random.Generator,
+        *,
+        varied: bool = True,
+        profile: ScannerProfile | None = None,
     ) -> RoiSample:
         """Scan a box of a scene.
 
@@ -116,6 +122,8 @@ class View:
             Draws the scan and the place.
         varied : bool
             Also change scale and cut the scan short, as training does.
+        profile : ScannerProfile, optional
+            The scanner; one of those for training is drawn by default.
         """
         scene = case.scene(variant)
         low, high = self._corners(case, rng, cut=varied and rng.random() < self.cut[0])
@@ -125,7 +133,8 @@ class View:
             spacing = spacing * (through, within, within)
         grid = RegionGrid.over(low, high, spacing)
         seen = [profile for profile in PROFILES.values() if not profile.unseen]
-        profile = seen[rng.integers(len(seen))]
+        drawn = seen[rng.integers(len(seen))]
+        profile = profile or drawn
         few, many = DOSES
         dose = few * (many / few) ** rng.random()
         hu = acquire_region(

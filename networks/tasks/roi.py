@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +13,24 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
+from networks.evaluation.boxes import (
+    Judged,
+    UnseenBoxes,
+    confusion,
+    dice,
+    judge_boxes,
+    torch_run,
+)
+from networks.evaluation.thresholds import share_threshold
 from networks.export import LEAST_AGREEMENT, ParityError, open_session, write_onnx
 from networks.losses import class_weights, kind_loss, level_loss, patient_loss
-from networks.metrics import Figure, auc, sensitivity, specificity, threshold_for
+from networks.metrics import auc, sensitivity, threshold_for
 from networks.nets.roi_net import RoiAnswer, RoiFile, RoiNet, RoiShape
 from networks.phantoms.lesion import Lesion
 from networks.phantoms.region import Axes
-from networks.roi_sampling import RoiSample, RoiSampler, View, padded_multiple
+from networks.roi_crops import CropSampler
+from networks.roi_sampling import RoiSampler, View, padded_multiple
 from networks.scenes import (
     FIRST_SEED,
     HEALTHY_SEED,
@@ -47,6 +56,9 @@ JUDGED_PATIENTS = 40
 
 HEALTHY_PHANTOMS = 1000
 """That set thresholds; the least by pipelines.md §7.3."""
+
+HEALTHY_VARIANTS = 4
+"""Plantings of confounders into each of their patients: a planting costs a fifth of a patient."""
 
 MARK_SHARE = 0.05
 """Share of healthy boxes in which a lesion is shown to the reader."""
@@ -89,9 +101,15 @@ class RoiTask(Task):
 
     plan: ClassVar[dict[str, Any]] = {"accumulate": 2}
 
+    crop: ClassVar[tuple[int, int, int]] = (32, 64, 64)
+    """Voxels of a part of a box, where training looks at parts."""
+
     pool_first: int = option(24)
     pool_size: int = option(400)
     pool_every: int = option(16)
+    crops: int = option(0)
+    """Parts that are cut out of each scanned box; 0: whole boxes."""
+
     judged: int = JUDGED_PATIENTS
     """Patients that validation looks at, each once healthy and once planted."""
 
@@ -135,9 +153,12 @@ class RoiTask(Task):
             first_seed=FIRST_SEED,
             first=self.pool_first,
             size=self.pool_size,
-            every=self.pool_every,
+            every=max(1, self.pool_every // max(1, self.crops)),
         )
-        return TensorBoxes(boxes, self.kinds)
+        if not self.crops:
+            return TensorBoxes(boxes, self.kinds)
+        parts = CropSampler(boxes, self.crop, self.crops, self.shape.lesion)
+        return TensorBoxes(parts, self.kinds)
 
     @cached_property
     def weights(self) -> Tensor:
@@ -155,9 +176,13 @@ class RoiTask(Task):
         """Build the network of this box."""
         return RoiNet(self.shape)
 
+    def windows(self, hu: Tensor) -> Tensor:
+        """Scale (N, D, H, W) HU into the (N, channels, D, H, W) input."""
+        return windowed(hu, self.windows_hu)
+
     def forward(self, network: nn.Module, batch: Sample) -> RoiAnswer:
         """Window a batch and run the network on it."""
-        answer: RoiAnswer = network(windowed(batch["hu"], self.windows_hu))
+        answer: RoiAnswer = network(self.windows(batch["hu"]))
         return answer
 
     def loss(self, outputs: RoiAnswer, batch: Sample, maturity: float) -> dict[str, Tensor]:
@@ -178,17 +203,8 @@ class RoiTask(Task):
 
     def answers(self, network: nn.Module, plan: Plan, boxes: UnseenBoxes) -> Iterator[Judged]:
         """Run the network on boxes that it has not seen, one after another."""
-        loader = DataLoader(boxes, batch_size=None, num_workers=plan.workers)
-        for sample in loader:
-            hu = torch.from_numpy(sample.hu)[None].to(plan.device)
-            with torch.no_grad(), plan.autocast():
-                answer = self.forward(network, {"hu": hu})
-            yield Judged(
-                sample=sample,
-                labels=answer.levels[0][0].float().argmax(0).cpu().numpy().astype(np.uint8),
-                score=_probability(answer.score),
-                kinds=None if answer.kinds is None else answer.kinds[0].float().cpu().numpy(),
-            )
+        assert isinstance(network, RoiNet)
+        return judge_boxes(torch_run(network, self.windows, plan), boxes, plan.workers)
 
     def validate(self, network: nn.Module, plan: Plan) -> dict[str, Any]:
         """Return Dice by label, and how patients and kinds are told apart."""
@@ -197,7 +213,7 @@ class RoiTask(Task):
 
     def figures(self, judged: list[Judged]) -> dict[str, Any]:
         """Return the figures of some judged boxes."""
-        told: dict[str, Any] = {"dice": dice(judged, self.labels)}
+        told: dict[str, Any] = {"dice": self._dice(judged)}
         if not self.shape.lesion:
             return told
         healthy = [case.score for case in judged if case.sample.ill == 0]
@@ -216,32 +232,42 @@ class RoiTask(Task):
             told["kind_right"] = round(right / len(named), 3)
         return told
 
+    def _dice(self, judged: list[Judged]) -> dict[str, float]:
+        """Return the Dice of each label over all voxels of all boxes."""
+        count = len(self.labels)
+        table = sum(confusion(x.sample.labels, x.labels, count) for x in judged)
+        return {name: round(value, 3) for name, value in dice(table, self.labels).items()}
+
     def calibrate(
         self, network: nn.Module, plan: Plan, count: int = HEALTHY_PHANTOMS
     ) -> dict[str, Any]:
         """Set the thresholds at the budget's percentile of healthy phantoms."""
         if not self.shape.lesion:
             raise NotImplementedError(f"{self.name} has no thresholds")
-        pool = self.scenes(planted=0, healthy=1)
-        boxes = UnseenBoxes(pool, self.view, HEALTHY_SEED, count, (False,))
-        shown = track(self.answers(network, plan, boxes), description=self.name, total=count)
+        patients = -(-count // HEALTHY_VARIANTS)
+        boxes = UnseenBoxes(
+            self.scenes(planted=0, healthy=HEALTHY_VARIANTS), self.view, HEALTHY_SEED, patients,
+            (False,), variants=HEALTHY_VARIANTS,
+        )  # fmt: skip
+        shown = track(self.answers(network, plan, boxes), description=self.name, total=len(boxes))
         scores = [case.score for case in shown]
-        told: dict[str, Any] = {
+        return {
             "check": self.name,
             "score": "probability",
-            "healthy": count,
-            "seeds": [HEALTHY_SEED, HEALTHY_SEED + count],
+            "healthy": len(boxes),
+            "patients": patients,
+            "seeds": [HEALTHY_SEED, HEALTHY_SEED + patients],
+            "mark": share_threshold(scores, MARK_SHARE),
+            "flag": share_threshold(scores, self.flag_share),
         }
-        for name, share in (("mark", MARK_SHARE), ("flag", self.flag_share)):
-            threshold = threshold_for(scores, share)
-            over = specificity(scores, threshold)
-            told[name] = {
-                "value": threshold,
-                "at": "greater_or_equal",
-                "share": share,
-                "measured": Figure(1 - over.value, 1 - over.high, 1 - over.low).rounded(4),
-            }
-        return told
+
+    def evaluate(
+        self, model: Path, thresholds: Mapping[str, float], *, cases: int, workers: int = 0
+    ) -> dict[str, Any]:
+        """Judge an exported file on patients and scanner models that training never sees."""
+        from networks.evaluation.roi import evaluate_roi
+
+        return evaluate_roi(self, model, thresholds, cases=cases, workers=workers)
 
     # --- export ---------------------------------------------------------------------------
 
@@ -271,7 +297,7 @@ class RoiTask(Task):
 class TensorBoxes:
     """The boxes of a sampler as tensors."""
 
-    def __init__(self, boxes: RoiSampler, kinds: tuple[str, ...]) -> None:
+    def __init__(self, boxes: RoiSampler | CropSampler, kinds: tuple[str, ...]) -> None:
         self.boxes = boxes
         self.kinds = kinds
 
@@ -285,61 +311,6 @@ class TensorBoxes:
             "ill": torch.tensor(sample.ill),
             "kind": torch.tensor(self.kinds.index(sample.kind) if known else -1),
         }
-
-
-class UnseenBoxes(Dataset[RoiSample]):
-    """Boxes of patients that training never sees, scanned once and always the same way."""
-
-    def __init__(
-        self, pool: ScenePool, view: View, first_seed: int, count: int, groups: tuple[bool, ...]
-    ) -> None:
-        self.pool, self.view = pool, view
-        self.places = [(first_seed + n, ill) for n in range(count) for ill in groups]
-
-    def __len__(self) -> int:
-        """Return how many boxes there are."""
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> RoiSample:
-        """Return one box; that of another variant where the patient has no such one."""
-        if index >= len(self):
-            raise IndexError(index)
-        seed, ill = self.places[index]
-        case = self.pool.get(seed)
-        fitting = [x for x in case.variants if x.ill == ill] or list(case.variants)
-        rng = np.random.default_rng((seed, 17, int(ill)))
-        return self.view.look(case, fitting[0], rng, varied=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A box and what the network said of it."""
-
-    sample: RoiSample
-    labels: NDArray[np.uint8]
-    score: float
-    """Probability that the patient is ill; 0 where the network gives none."""
-
-    kinds: NDArray[np.float32] | None
-    """Logits."""
-
-
-def _probability(score: Tensor | None) -> float:
-    return 0.0 if score is None else float(score[0].double().sigmoid())
-
-
-def dice(judged: list[Judged], labels: tuple[str, ...]) -> dict[str, float]:
-    """Return the Dice of each label over all voxels of all boxes."""
-    table = np.zeros((len(labels), len(labels)), np.int64)
-    for case in judged:
-        flat = case.sample.labels.ravel().astype(np.intp) * len(labels) + case.labels.ravel()
-        table += np.bincount(flat, minlength=table.size).reshape(table.shape)
-    total = table.sum(axis=0) + table.sum(axis=1)
-    return {
-        name: round(float(2 * table[n, n] / total[n]), 3) if table[n].sum() else float("nan")
-        for n, name in enumerate(labels)
-        if n
-    }
 
 
 def smooth_boxes(channels: int, shape: tuple[int, int, int]) -> Tensor:

@@ -109,6 +109,29 @@ class Task(ABC):
             When they differ.
         """
 
-    def calibrate(self, network: nn.Module, plan: Plan) -> dict[str, Any]:
-        """Set the mark and flag thresholds on healthy phantoms (pipelines.md §7.3)."""
+    def calibrate(self, network: nn.Module, plan: Plan, count: int = 1000) -> dict[str, Any]:
+        """Set the mark and flag thresholds on so many healthy phantoms (pipelines.md §7.3)."""
         raise NotImplementedError(f"{self.name} has no thresholds")
+
+    def evaluate(
+        self, model: Path, thresholds: Mapping[str, float], *, cases: int, workers: int = 0
+    ) -> dict[str, Any]:
+        """Judge an exported file on patients and scanner models that training never sees.
+
+        Parameters
+        ----------
+        model : Path
+            What `export` wrote.
+        thresholds : mapping
+            ``mark`` and ``flag``, as far as they are known.
+        cases : int
+            Patients.
+        workers : int
+            Processes that scan.
+
+        Returns
+        -------
+        dict
+            As `networks.evaluation.told.told` gives it.
+        """
+        raise NotImplementedError(f"{self.name} has no judge")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from networks.evaluate import MODEL, evaluate_real, onnx_run
+from networks.evaluation.anatomy import MODEL, evaluate_real, onnx_run
 from networks.reference import read_real_cases
 
 FLOOR = {

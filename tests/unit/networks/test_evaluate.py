@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from networks.evaluate import interval, look_up, phantom_scan
+from networks.evaluation.anatomy import interval, look_up, phantom_scan
 from networks.inference import dice_by_class, label_volume
 from networks.labels import ANATOMY_LABELS
 from networks.reference import organs_from_total, read_nifti

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 
-from networks.evaluate import MODEL
+from networks.evaluation.anatomy import MODEL
 from networks.export import LEAST_AGREEMENT, agreement, export_network, open_session, smooth_volume
 from networks.labels import ANATOMY_LABELS
 from networks.unet import UNet

@@ -78,7 +78,7 @@ def test_validation_and_thresholds(task: BallTask, monkeypatch: pytest.MonkeyPat
     assert {"easy", "medium", "hard", "kind_right"} <= set(figures)
     monkeypatch.setattr(BallTask, "flag_share", 0.05)
     told = task.calibrate(network, TINY, count=24)
-    assert told["seeds"] == [810_000, 810_024]
+    assert (told["healthy"], told["seeds"]) == (24, [810_000, 810_006])
     for name in ("mark", "flag"):
         assert told[name]["measured"][0] <= told[name]["share"]
         assert 0 < told[name]["value"] < 1

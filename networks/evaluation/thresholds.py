@@ -1,0 +1,80 @@
+"""The two thresholds of a check, set on healthy phantoms and kept beside the model.
+
+A mark is shown to the reader, a flag makes the check positive (pipelines.md §7.3).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from networks.metrics import Figure, specificity, threshold_for
+
+FILE = "thresholds.toml"
+"""In the model's folder."""
+
+NAMES = ("mark", "flag")
+
+
+def share_threshold(healthy: Sequence[float], share: float) -> dict[str, Any]:
+    """Return the lowest threshold that at most a share of healthy scores reach.
+
+    Parameters
+    ----------
+    healthy : sequence of float
+    share : float
+
+    Returns
+    -------
+    dict
+        ``value``, ``at``, ``share`` and ``measured``, the share that reaches it with its interval.
+
+    Raises
+    ------
+    ValueError
+        When there are too few scores to tell.
+    """
+    value = threshold_for(healthy, share)
+    below = specificity(healthy, value)
+    return {
+        "value": value,
+        "at": "greater_or_equal",
+        "share": share,
+        "measured": Figure(1 - below.value, 1 - below.high, 1 - below.low).rounded(4),
+    }
+
+
+def write_thresholds(path: Path, told: Mapping[str, Any]) -> None:
+    """Write what `networks.tasks.task.Task.calibrate` told as TOML."""
+    path.write_text("\n".join(_table(told, ())).strip() + "\n", encoding="utf-8")
+
+
+def read_thresholds(path: Path) -> dict[str, float]:
+    """Return mark and flag; empty where there is no file, or it has none of that name."""
+    if not path.exists():
+        return {}
+    told = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: float(told[name]["value"]) for name in NAMES if "value" in told.get(name, {})}
+
+
+def _table(told: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    """Return the lines of a table: its own values, then its tables."""
+    lines = ["", f"[{'.'.join(names)}]"] if names else []
+    lines += [f"{k} = {_value(v)}" for k, v in told.items() if not isinstance(v, Mapping)]
+    for key, value in told.items():
+        if isinstance(value, Mapping):
+            lines += _table(value, (*names, key))
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        plain = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{plain}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    return repr(float(value)) if isinstance(value, float) else str(value)
