@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Write the study and print where."""
-    from networks.phantoms.study import make_study
+    from networks.phantoms.study import CHART, make_study
 
     if args.out.exists() and any(args.out.iterdir()):
         raise UsageError(f"{args.out} is not empty.")
@@ -94,13 +94,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    print(
-        json.dumps(
-            {
-                "folder": str(args.out),
-                "study_instance_uid": truth["study_instance_uid"],
-                "truth": str(args.out / "truth.json"),
-            }
-        )
-    )
+    told = {
+        "folder": str(args.out),
+        "study_instance_uid": truth["study_instance_uid"],
+        "truth": str(args.out / "truth.json"),
+    }
+    if (args.out / CHART).exists():
+        told["clinical"] = str(args.out / CHART)
+    print(json.dumps(told))
     return 0

@@ -121,7 +121,9 @@ def draw_case(plan: CasePlan) -> Case:
 def _draw(plan: CasePlan, seed: int) -> Case:
     name = plan.kind or plan.check
     planted = plant([name] if name else [], None, seed)
-    anatomy = sample_anatomy(seed, spacing_mm=plan.spacing_mm)
+    anatomy = sample_anatomy(
+        seed, spacing_mm=plan.spacing_mm, fibrosis_stage=planted.fibrosis_stage
+    )
     fixed = planted.findings or plan.lean_liver
     pdff = planted.pdff_percent if fixed else anatomy.patient.pdff_percent
     rng = np.random.default_rng([seed, 1])

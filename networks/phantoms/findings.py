@@ -51,11 +51,19 @@ class Planted:
         Fat fraction of the liver.
     wanted : tuple of Wanted
         What is planted as lesions.
+    fibrosis_stage : int
+        Of the liver, 0 to 4: what it does to the anatomy.
     """
 
     findings: tuple[str, ...]
     pdff_percent: float
     wanted: tuple[Wanted, ...] = ()
+    fibrosis_stage: int = 0
+
+    @property
+    def has_liver_disease(self) -> bool:
+        """Whether there is fat or fibrosis in the liver."""
+        return self.fibrosis_stage > 0 or self.pdff_percent >= STEATOSIS_CUTS_PERCENT[0]
 
 
 def kinds_of(check: str) -> tuple[str, ...]:
@@ -90,7 +98,7 @@ def plant(findings: Sequence[str], pdff_percent: float | None, seed: int) -> Pla
     pdff_percent : float, optional
         Overrides the liver's fat fraction.
     seed : int
-        Chooses where a check is named, and the fat fraction of a healthy liver.
+        Chooses where a check is named, and the fat fraction within what is asked for.
 
     Raises
     ------
@@ -103,20 +111,49 @@ def plant(findings: Sequence[str], pdff_percent: float | None, seed: int) -> Pla
     for name in findings:
         if name == "liver" or name in PLANTERS:
             kinds = [str(kind) for kind in rng.permutation(kinds_of(name))]
-            if kinds[0] in FINDINGS:
-                fat.append(kinds[0])
+            if name == "liver":
+                _ask_of_liver(kinds[0], fat, wanted)
             else:
-                wanted.append(Wanted(name, tuple(kind for kind in kinds if kind not in FINDINGS)))
-        elif name in FINDINGS:
-            fat.append(name)
+                wanted.append(Wanted(name, tuple(kinds)))
+        elif name in _liver_names():
+            _ask_of_liver(name, fat, wanted)
         else:
             check = next((c for c, p in PLANTERS.items() if name in p.KINDS), None)
             if check is None:
                 raise ValueError(f"no finding {name!r}; there are {', '.join(finding_names())}")
             wanted.append(Wanted(check, (name,)))
-    if len(set(fat)) > 1:
-        raise ValueError(f"{' and '.join(sorted(set(fat)))} exclude each other")
+    scars = {want.kinds[0] for want in wanted if want.check == "liver"}
+    for names in (set(fat), scars):
+        if len(names) > 1:
+            raise ValueError(f"{' and '.join(sorted(names))} exclude each other")
     if pdff_percent is None:
-        healthy = round(float(rng.uniform(*HEALTHY_PDFF_PERCENT)), 1)
-        pdff_percent = FINDINGS[fat[0]] if fat else healthy
-    return Planted(tuple(dict.fromkeys(fat)), float(pdff_percent), tuple(wanted))
+        low, high = _fat_range(fat[0]) if fat else HEALTHY_PDFF_PERCENT
+        pdff_percent = round(float(rng.uniform(low, high)), 1)
+    return Planted(
+        tuple(dict.fromkeys(fat)),
+        float(pdff_percent),
+        tuple(wanted),
+        int(scars.pop()[-1]) if scars else 0,
+    )
+
+
+def _liver_names() -> tuple[str, ...]:
+    return (*FINDINGS, *(PLANTERS["liver"].KINDS if "liver" in PLANTERS else ()))
+
+
+def _ask_of_liver(kind: str, fat: list[str], wanted: list[Wanted]) -> None:
+    """Ask for fat, which the whole liver is painted with, or for fibrosis, which is planted."""
+    if kind.startswith("fibrosis"):
+        wanted.append(Wanted("liver", (kind,)))
+    else:
+        fat.append(kind)
+
+
+def _fat_range(finding: str) -> tuple[float, float]:
+    """Return the least and the highest PDFF of a finding of fat, %."""
+    if finding in FINDINGS:
+        return FINDINGS[finding], FINDINGS[finding]
+    from networks.phantoms.lesions.liver.steatosis import PDFF_PERCENT
+
+    low, high = PDFF_PERCENT[int(finding[-1])]
+    return low, high - 0.06  # a tenth rounded up stays below the next grade

@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from networks.phantoms.acquire import Acquisition, acquire
 from networks.phantoms.anatomy import Anatomy, sample_anatomy
 from networks.phantoms.artefacts import draw_artefacts
+from networks.phantoms.clinical import draw_chart
 from networks.phantoms.detectability import Judge
 from networks.phantoms.findings import Planted, plant
 from networks.phantoms.header import POSITIONS, StudyHeader, UidMaker
@@ -39,6 +40,10 @@ UPPER_ABDOMEN_MM = 0.0
 
 NOT_IN_UIDS = ("out", "name", "save_labels", "save_lesions")
 """Arguments that leave the instances as they are; all others go into the UIDs."""
+
+CHART = "clinical.json"
+"""Blood values and a report beside a study with liver disease, as ``onescan screen --clinical``
+reads them."""
 
 AGENT = "Iohexol 300 mgI/mL"
 """(0018,0010) of a contrast phase."""
@@ -79,7 +84,7 @@ def make_study(
     save_labels: bool = False,
     save_lesions: bool = False,
 ) -> dict[str, Any]:
-    """Write a phantom study and ``truth.json`` into a folder.
+    """Write a phantom study and ``truth.json`` into a folder, with `CHART` for an ill liver.
 
     Parameters
     ----------
@@ -176,7 +181,7 @@ def make_study(
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence([seed, 1]).spawn(3)]
 
     spacing = anatomy_spacing_mm or (2.0 if matrix >= 256 else 3.0)
-    anatomy = _anatomy(seed, spacing, position.endswith("P"))
+    anatomy = _anatomy(seed, spacing, position.endswith("P"), planted.fibrosis_stage)
     table = tissue_hu(
         anatomy.patient, streams[0], phase=phase, pdff_percent=planted.pdff_percent, kvp=voltage
     )
@@ -259,6 +264,13 @@ def make_study(
         )
     if save_lesions:
         save_masks(out / "lesions.npz", scene.lesions)
+    if planted.has_liver_disease:
+        chart = draw_chart(
+            np.random.default_rng([seed, 9]), anatomy.patient, planted.pdff_percent,
+            planted.fibrosis_stage,
+        )  # fmt: skip
+        told = json.dumps(chart.inputs(), indent=2, ensure_ascii=False) + "\n"
+        (out / CHART).write_text(told, encoding="utf-8")
     text = json.dumps(truth, indent=2) + "\n"
     (out / "truth.json").write_text(text, encoding="utf-8")
     return dict(json.loads(text))
@@ -277,9 +289,11 @@ def _narrow_fov_mm(scene: Scene) -> float:
 
 
 @lru_cache(maxsize=2)
-def _anatomy(seed: int, spacing_mm: float, prone: bool) -> Anatomy:
+def _anatomy(seed: int, spacing_mm: float, prone: bool, fibrosis_stage: int) -> Anatomy:
     """Keep the last anatomies: variants of one study are often written in a row."""
-    anatomy = sample_anatomy(seed, spacing_mm=spacing_mm, prone=prone)
+    anatomy = sample_anatomy(
+        seed, spacing_mm=spacing_mm, prone=prone, fibrosis_stage=fibrosis_stage
+    )
     anatomy.labels.flags.writeable = False
     return anatomy
 

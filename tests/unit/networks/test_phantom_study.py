@@ -22,7 +22,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from networks.phantoms.study import make_study
+from gateway.screening.clinical import read_clinical
+from networks.phantoms.study import CHART, make_study
 
 QUICK: dict[str, Any] = {
     "seed": 7,
@@ -252,3 +253,15 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, kind: bool | str) -> None:
             ["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False
         )
         assert "Error" not in done.stdout + done.stderr
+
+
+def test_an_ill_liver_has_a_chart(plain: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """clinical.json is what `onescan screen --clinical` reads; a healthy patient has none."""
+    assert not (plain[0] / CHART).exists()
+    truth = make_study(tmp_path, **QUICK | {"findings": ("fibrosis_f4", "steatosis_s3")})
+    kept = read_clinical(json.loads((tmp_path / CHART).read_text("utf-8")))
+    assert kept["age_years"] == truth["parameters"]["age_years"]
+    assert truth["findings"] == ["steatosis_s3", "fibrosis_f4"]
+    assert truth["steatosis"]["grade"] == "S3"
+    assert truth["parameters"]["fibrosis_stage"] == 4
+    assert {lesion["kind"] for lesion in truth["lesions"]} == {"fibrosis_f4"}
