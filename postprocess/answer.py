@@ -65,6 +65,25 @@ class Given:
             raise OutputError(f"{name} of shape {padded.shape} do not hold the grid {shape}.")
         return np.ascontiguousarray(padded[0, : shape[0], : shape[1], : shape[2]])
 
+    def numbers(self, name: str, count: int) -> NDArray[np.float64]:
+        """Give an output of so many numbers a study.
+
+        Returns
+        -------
+        (count,) ndarray of float64
+
+        Raises
+        ------
+        OutputError
+            When it is missing, has another shape or is not finite.
+        """
+        values = self.output(name)
+        if values.shape != (1, count):
+            raise OutputError(f"{name} must be (1, {count}); it is {values.shape}.")
+        if not np.isfinite(values).all():
+            raise OutputError(f"{name} is not finite.")
+        return np.asarray(values[0], np.float64)
+
     def output(self, name: str) -> NDArray[Any]:
         """Give an output of the network.
 

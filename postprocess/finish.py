@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from postprocess.answer import Finished, Given
+from postprocess.calcium import finish_calcium
+from postprocess.grades import finish_grades
+from postprocess.lesions import finish_lesions
 from postprocess.organs import finish_labelmap
 
 __all__ = ["FINISHERS", "Finished", "Given", "finish"]
 
-FINISHERS: Mapping[str, Callable[[Given], Finished]] = {"labelmap": finish_labelmap}
+FINISHERS: Mapping[str, Callable[[Given], Finished]] = {
+    "labelmap": finish_labelmap,
+    "lesions": finish_lesions,
+    "calcium": finish_calcium,
+    "grades": finish_grades,
+}
 """By ``post.kind`` of the recipe; the kinds are those of `preprocess.posts.POSTS`."""
 
 

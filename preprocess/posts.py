@@ -14,6 +14,9 @@ from preprocess.exceptions import RecipeError
 
 Triple = tuple[int, int, int]
 
+MOST_LESIONS = 8
+"""That one organ's answer lists; a ninth would change nothing that a reader does."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelmapPost:
@@ -75,14 +78,15 @@ class LesionsPost:
     """The label that is the finding; the heat map is its probability."""
 
     organ: tuple[str, ...]
-    """Labels that make up the organ, the lesion among them where it belongs to it. Its volume and
-    HU are measured, and lesions far from it are dropped."""
+    """Labels that make up the organ, the lesion among them where it belongs to it: their volume
+    is measured, and the HU of the first. Lesions far from it are dropped."""
 
     kinds: tuple[str, ...] = ()
     """What the differential tells apart, in the order of the network's ``kinds``."""
 
-    diameters: tuple[str, ...] = ()
-    """Labels of ducts: the largest diameter of each across its course is a measure."""
+    calibres: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name of a measure → labels of a tube, a duct or a wall: the largest circle within any of
+    its sections is measured, mm."""
 
     within: tuple[str, ...] = ()
     """Organs of ORGANS that may hold a lesion, beside the network's own `organ`."""
@@ -93,10 +97,14 @@ class LesionsPost:
     least_chance: float = 0.5
     """A voxel is lesion from this probability on, or where the label map says so."""
 
+    place_from: float = 0.5
+    """Where no voxel is lesion but the patient's score is at least this, the most suspicious
+    place is given: a finding without a place cannot be looked at."""
+
     min_volume_mm3: float = 50.0
     """Smaller components are noise; a ball of 4.6 mm."""
 
-    most: int = 8
+    most: int = MOST_LESIONS
     """Lesions that are listed, by falling score."""
 
     kind: str = "lesions"
@@ -104,22 +112,26 @@ class LesionsPost:
     @classmethod
     def read(cls, value: dict[str, Any], where: str) -> LesionsPost:
         """Read the table; raises `RecipeError`."""
-        numbers = {"within_mm", "least_chance", "min_volume_mm3"}
-        lists = {"kinds", "diameters", "within"}
-        table = fields.table(
-            value, where, {"kind", "labels", "lesion", "organ"}, {"most", *lists, *numbers}
-        )
+        numbers = {"within_mm", "least_chance", "place_from", "min_volume_mm3"}
+        lists = {"kinds", "within"}
+        optional = {"most", "calibres", *lists, *numbers}
+        table = fields.table(value, where, {"kind", "labels", "lesion", "organ"}, optional)
         labels = fields.labels(table["labels"], f"{where}.labels")
         lesion = fields.text(table["lesion"], f"{where}.lesion")
         organ = fields.names(table["organ"], f"{where}.organ", least=1)
         given: dict[str, Any] = {
             key: fields.names(table.get(key, []), f"{where}.{key}") for key in lists
         }
-        fields.among((lesion, *organ, *given["diameters"]), labels, where)
+        calibres = _name_lists(table.get("calibres", {}), f"{where}.calibres", least=1)
+        fields.among(
+            (lesion, *organ, *(n for tube in calibres.values() for n in tube)), labels, where
+        )
         options = _positives(table, where, numbers)
         if "most" in table:
-            options["most"] = fields.whole(table["most"], f"{where}.most", least=1, most=256)
-        return cls(labels=labels, lesion=lesion, organ=organ, **given, **options)
+            options["most"] = fields.whole(table["most"], f"{where}.most", least=1, most=128)
+        if len(labels) + options.get("most", MOST_LESIONS) > 256:
+            raise RecipeError(f"{where}: labels and lesions are more than a mask can number.")
+        return cls(labels=labels, lesion=lesion, organ=organ, calibres=calibres, **given, **options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,18 +263,11 @@ class GradesPost:
     def read(cls, value: dict[str, Any], where: str) -> GradesPost:
         """Read the table; raises `RecipeError`."""
         table = fields.table(value, where, {"kind", "grades", "scores"})
-        grades = table["grades"]
-        if not isinstance(grades, dict) or not grades:
-            raise RecipeError(f"{where}.grades must be a table of output and names of its grades.")
-        return cls(
-            grades={
-                fields.text(output, f"{where}.grades"): fields.names(
-                    names, f"{where}.grades.{output}", least=2
-                )
-                for output, names in grades.items()
-            },
-            scores=fields.names(table["scores"], f"{where}.scores", least=1),
-        )
+        grades = _name_lists(table["grades"], f"{where}.grades", least=2)
+        if not grades:
+            raise RecipeError(f"{where}.grades is empty.")
+        scores = fields.names(table["scores"], f"{where}.scores", least=1)
+        return cls(grades=grades, scores=scores)
 
 
 Post = LabelmapPost | LesionsPost | CalciumPost | DetectionsPost | GradesPost
@@ -294,3 +299,13 @@ def read_post(value: Any, where: str) -> Post:
 def _positives(table: dict[str, Any], where: str, keys: set[str]) -> dict[str, Any]:
     """Give those of some optional numbers above 0 that are there."""
     return {key: fields.positive(table[key], f"{where}.{key}") for key in sorted(keys & set(table))}
+
+
+def _name_lists(value: Any, where: str, *, least: int) -> dict[str, tuple[str, ...]]:
+    """Give a table of name and names."""
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where} must be a table of a name and names.")
+    return {
+        fields.text(name, where): fields.names(names, f"{where}.{name}", least=least)
+        for name, names in value.items()
+    }
