@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gateway.exceptions import ModelUnavailableError
 from gateway.triton.client import PRIORITY_ROUTINE
-from gateway.triton.shared_memory import Source
+from gateway.triton.shared_memory import Organs, Source
 from gateway.triton.tensors import Inference
 
 
@@ -26,6 +26,9 @@ class Call:
     geometry: npt.NDArray[np.float64]
     recipe: str
     priority: int
+    organs: Organs | None = None
+    clinical: npt.NDArray[np.float32] | None = None
+    report: str | None = None
 
 
 Answer = Inference | BaseException | Callable[[Call], Inference]
@@ -40,6 +43,9 @@ class FakeTriton:
 
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     delay_seconds: float = 0.0
+    delays: dict[str, float] = field(default_factory=dict)
+    """Model → seconds, in place of `delay_seconds`."""
+
     calls: list[Call] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by every call."""
@@ -58,9 +64,11 @@ class FakeTriton:
         recipe: str,
         timeout_seconds: float,
         source: Source | None = None,
+        organs: Organs | None = None,
         clinical: npt.NDArray[np.float32] | None = None,
         report: str | None = None,
         priority: int = PRIORITY_ROUTINE,
+        queued: asyncio.Event | None = None,
     ) -> Inference:
         """Answer as scripted."""
         call = Call(
@@ -70,10 +78,15 @@ class FakeTriton:
             geometry=geometry,
             recipe=recipe,
             priority=priority,
+            organs=organs,
+            clinical=clinical,
+            report=report,
         )
         self.calls.append(call)
         self.asked.set()
-        await asyncio.sleep(self.delay_seconds)
+        if queued is not None:
+            queued.set()
+        await asyncio.sleep(self.delays.get(model, self.delay_seconds))
         script = self.answers.get(model)
         if not script:
             raise ModelUnavailableError(f"Triton has no model {model!r}.")

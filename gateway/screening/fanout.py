@@ -1,26 +1,24 @@
-"""All planned checks of a volume in flight at once; one that fails leaves the others whole."""
+"""All planned checks of a study in flight together; one that fails leaves the others whole."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.exceptions import ModelOutputError, StubDiedError
-from gateway.screening.anatomy import Anatomy
+from gateway.exceptions import StubDiedError
+from gateway.screening.answer import Seen, answer, seen_by_network
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest
 from gateway.screening.plan import Plan, Step
 from gateway.screening.reasons import reason_of_error
-from gateway.screening.rules import RULES, RuleInput
-from gateway.screening.verdict import judge
+from gateway.screening.subject import Subject
 from gateway.triton.client import PRIORITY_ROUTINE, PRIORITY_STAT
-from gateway.triton.shared_memory import SharedVolume, Source
+from gateway.triton.shared_memory import Organs, Source
 from gateway.triton.tensors import Inference
 
 PRIORITIES = {"stat": PRIORITY_STAT, "routine": PRIORITY_ROUTINE}
@@ -29,6 +27,8 @@ PRIORITIES = {"stat": PRIORITY_STAT, "routine": PRIORITY_ROUTINE}
 log = logging.getLogger("onescan.fanout")
 
 OnResult = Callable[[CheckResult], Awaitable[None]]
+Look = asyncio.Task[Seen | CheckResult]
+"""What a step's network gave, or how it failed."""
 
 
 class Infers(Protocol):
@@ -43,152 +43,246 @@ class Infers(Protocol):
         recipe: str,
         timeout_seconds: float,
         source: Source | None = None,
+        organs: Organs | None = None,
         clinical: npt.NDArray[np.float32] | None = None,
         report: str | None = None,
         priority: int = PRIORITY_ROUTINE,
+        queued: asyncio.Event | None = None,
     ) -> Inference:
-        """Run a CT ensemble on a slab."""
+        """Run a CT ensemble on a slab; set `queued` once Triton has the request."""
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """One decoded volume and all that is known of it."""
+class FanOut:
+    """The checks of one study, whichever of its volumes they look at.
 
-    volume: SharedVolume
-    affine: npt.NDArray[np.float64]
-    """(slice, row, column) → LPS mm."""
-
-    anatomy: Anatomy
-    clinical: Mapping[str, float]
-    report: str | None
-    lane: str
-    provenance: Callable[[Manifest], dict[str, Any]]
-
-
-async def run_checks(
-    plan: Plan,
-    manifests: Mapping[str, Manifest],
-    subject: Subject,
-    triton: Infers,
-    *,
-    on_result: OnResult,
-) -> None:
-    """Run every step of a plan and hand over each result as soon as it is there.
-
-    Steps are started in the plan's order, so that the stat checks are in Triton's queue first.
-
-    Raises
-    ------
-    StubDiedError
-        After all others have ended: Triton must be restarted and the rest run again.
-    Exception
-        Whatever `on_result` raises.
+    Parameters
+    ----------
+    manifests : mapping
+        Of the model repository.
+    triton : Infers
+        Runs the ensembles.
+    on_result : coroutine function
+        Given each result as soon as it is there.
+    checks : iterable of str
+        All that are asked for. A check that comes after others waits for those of them.
+    known : mapping, optional
+        Results that are out already: they are neither made nor handed over again.
     """
 
-    async def run(step: Step) -> None:
-        manifest = manifests[step.check]
-        try:
-            async with asyncio.timeout(manifest.timeout_seconds):
-                result = await _run_step(step, manifest, subject, triton)
-        except StubDiedError:
-            raise
-        except Exception as error:
-            reason = reason_of_error(error)
-            log.warning(
-                "onescan.check.failed check=%s reason=%s error=%s",
-                step.check,
-                reason,
-                type(error).__name__,
-                exc_info=reason == "internal",
+    def __init__(
+        self,
+        manifests: Mapping[str, Manifest],
+        triton: Infers,
+        *,
+        on_result: OnResult,
+        checks: Iterable[str],
+        known: Mapping[str, CheckResult] | None = None,
+    ) -> None:
+        self._manifests = manifests
+        self._triton = triton
+        self._on_result = on_result
+        loop = asyncio.get_running_loop()
+        self._results: dict[str, asyncio.Future[CheckResult]] = {
+            check: loop.create_future() for check in checks
+        }
+        self._known = dict(known or {})
+        for check, result in self._known.items():
+            if check in self._results:
+                self._results[check].set_result(result)
+        self._waiting: list[asyncio.Task[None]] = []
+
+    async def release(self, result: CheckResult) -> None:
+        """Hand over a result, unless that check's is out already."""
+        if result.check in self._known:
+            return
+        future = self._results.get(result.check)
+        if future is not None and not future.done():
+            future.set_result(result)
+        await self._on_result(result)
+
+    async def run(self, plan: Plan, subject: Subject) -> None:
+        """Run the steps of a volume; returns when nothing reads the volume any more.
+
+        Steps are started in the plan's order, the routine ones once Triton has the requests of
+        the stat ones. A step that waits for a check of another volume is left to `finish`.
+
+        Raises
+        ------
+        StubDiedError
+            After all others have ended: Triton must be restarted and the rest run again.
+        Exception
+            Whatever `on_result` raises.
+        """
+        steps = [step for step in plan.steps if step.check not in self._known]
+        looks: list[Look] = []
+        ends: list[asyncio.Task[None]] = []
+        here = {step.check for step in steps}
+
+        def start(step: Step, queued: asyncio.Event | None = None) -> Look:
+            look = asyncio.create_task(
+                self._look(step, subject, queued), name=f"check {step.check}"
             )
-            result = CheckResult.without_answer(
+            end = asyncio.create_task(self._end(step, subject, look), name=f"end {step.check}")
+            looks.append(look)
+            (self._waiting if self._waits_for_later(step.check, here) else ends).append(end)
+            return look
+
+        try:
+            first = [step for step in steps if self._leads(step)]
+            events = [(start(step, queued), queued) for step, queued in _with_events(first)]
+            for look, queued in events:
+                await _either(look, queued)
+            for step in steps:
+                if step not in first:
+                    start(step)
+            await asyncio.gather(*looks, return_exceptions=True)
+            ended = await asyncio.gather(*ends, return_exceptions=True)
+        except asyncio.CancelledError:
+            await _cancel([*looks, *ends])
+            raise
+        _raise(ended)
+
+    async def finish(self) -> None:
+        """Wait for the checks that waited for those of other volumes; raises as `run` does."""
+        try:
+            ended = await asyncio.gather(*self._waiting, return_exceptions=True)
+        except asyncio.CancelledError:
+            await self.cancel()
+            raise
+        _raise(ended)
+
+    async def cancel(self) -> None:
+        """End what still waits."""
+        await _cancel(self._waiting)
+
+    def _leads(self, step: Step) -> bool:
+        return (
+            step.runs and step.latency_class == "stat" and self._manifests[step.check].has_network
+        )
+
+    def _waits_for_later(self, check: str, here: set[str]) -> bool:
+        """Say whether a check waits, itself or by another, for one that is not of this volume."""
+        for name in self._manifests[check].after:
+            future = self._results.get(name)
+            if future is None or future.done():
+                continue
+            if name not in here or self._waits_for_later(name, here):
+                return True
+        return False
+
+    async def _look(
+        self, step: Step, subject: Subject, queued: asyncio.Event | None
+    ) -> Seen | CheckResult:
+        """Run the step's network; a result where that is the end of it."""
+        manifest = self._manifests[step.check]
+        if step.reason is not None:
+            return CheckResult.without_answer(
                 step.check,
-                "failed",
-                reason,
+                "not_evaluated",
+                step.reason,
                 manifest=manifest,
                 provenance=subject.provenance(manifest),
             )
-        await on_result(result)
+        if not manifest.has_network:
+            return Seen()
+        try:
+            async with asyncio.timeout(manifest.timeout_seconds):
+                return await self._infer(step, manifest, subject, queued)
+        except StubDiedError as error:
+            future = self._results.get(step.check)
+            if future is not None and not future.done():
+                future.set_exception(error)
+                future.exception()  # seen here, whether or not another check waits for it
+            raise
+        except Exception as error:
+            return _failed(error, manifest, subject)
 
-    tasks = [asyncio.create_task(run(step), name=f"check {step.check}") for step in plan.steps]
+    async def _end(self, step: Step, subject: Subject, look: Look) -> None:
+        """Make the result and release it; the checks that it comes after are waited for."""
+        manifest = self._manifests[step.check]
+        seen = await look
+        if isinstance(seen, Seen):
+            waited = [name for name in manifest.after if name in self._results]
+            results = {name: await asyncio.shield(self._results[name]) for name in waited}
+            try:
+                seen = answer(manifest, step, subject, seen, results)
+            except Exception as error:
+                seen = _failed(error, manifest, subject)
+        await self.release(seen)
+
+    async def _infer(
+        self, step: Step, manifest: Manifest, subject: Subject, queued: asyncio.Event | None
+    ) -> Seen:
+        """Run a network on the step's slab."""
+        assert step.slab is not None
+        assert step.roi is not None
+        assert manifest.ensemble is not None
+        assert manifest.recipe_json is not None
+        first, last = step.slab
+        geometry = subject.affine.copy()
+        geometry[:3, 3] += subject.affine[:3, 0] * first
+        clinical = [subject.clinical.get(name, np.nan) for name in manifest.clinical]
+        stat = subject.lane == "stat"
+        inference = await self._triton.infer(
+            manifest.ensemble,
+            source=subject.volume.source(first, last),
+            organs=subject.organs if manifest.organs else None,
+            geometry=geometry,
+            roi=np.array(step.roi, np.int32),
+            recipe=manifest.recipe_json,
+            clinical=np.array(clinical, np.float32) if clinical else None,
+            report=(subject.report or "") if manifest.report else None,
+            timeout_seconds=manifest.timeout_seconds,
+            priority=PRIORITY_STAT if stat else PRIORITIES[manifest.latency_class],
+            queued=queued,
+        )
+        return seen_by_network(manifest, inference)
+
+
+def _failed(error: Exception, manifest: Manifest, subject: Subject) -> CheckResult:
+    reason = reason_of_error(error)
+    log.warning(
+        "onescan.check.failed check=%s reason=%s error=%s",
+        manifest.name,
+        reason,
+        type(error).__name__,
+        exc_info=error if reason == "internal" else None,
+    )
+    return CheckResult.without_answer(
+        manifest.name,
+        "failed",
+        reason,
+        manifest=manifest,
+        provenance=subject.provenance(manifest),
+    )
+
+
+def _with_events(steps: Iterable[Step]) -> list[tuple[Step, asyncio.Event]]:
+    return [(step, asyncio.Event()) for step in steps]
+
+
+async def _either(task: Look, event: asyncio.Event) -> None:
+    """Wait until the event is set or the task has ended without."""
+    waiter = asyncio.create_task(event.wait())
     try:
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
+        await asyncio.wait({waiter, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
+    every = list(tasks)
+    for task in every:
+        task.cancel()
+    await asyncio.gather(*every, return_exceptions=True)
+
+
+def _raise(ended: Iterable[object]) -> None:
+    """Raise the first error that is not a dead stub; a dead stub where there is no other."""
     errors = [error for error in ended if isinstance(error, BaseException)]
     for error in errors:
         if not isinstance(error, StubDiedError):
             raise error
     if errors:
         raise errors[0]
-
-
-async def _run_step(
-    step: Step, manifest: Manifest, subject: Subject, triton: Infers
-) -> CheckResult:
-    provenance = subject.provenance(manifest)
-    if step.reason is not None:
-        return CheckResult.without_answer(
-            step.check, "not_evaluated", step.reason, manifest=manifest, provenance=provenance
-        )
-    if manifest.rule:
-        given = RuleInput(
-            anatomy=subject.anatomy,
-            without=frozenset(step.without),
-            parameters=manifest.rule.parameters,
-            clinical=subject.clinical,
-        )
-        measures: Mapping[str, float | None] = RULES[manifest.rule.name](given)
-        lesions: tuple[Mapping[str, Any], ...] = ()
-    else:
-        measures, lesions = await _infer(step, manifest, subject, triton)
-    verdict = judge(
-        manifest,
-        measures,
-        doubt=step.doubt,
-        truncated=bool(step.truncated),
-        partial=bool(step.without),
-    )
-    return CheckResult.of_verdict(
-        manifest, verdict, measures=measures, lesions=lesions, provenance=provenance
-    )
-
-
-async def _infer(
-    step: Step, manifest: Manifest, subject: Subject, triton: Infers
-) -> tuple[dict[str, float | None], tuple[Mapping[str, Any], ...]]:
-    """Run a network on the step's slab; its class scores join the measures by name."""
-    assert step.slab is not None
-    assert step.roi is not None
-    assert manifest.ensemble is not None
-    assert manifest.recipe_json is not None
-    first, last = step.slab
-    geometry = subject.affine.copy()
-    geometry[:3, 3] += subject.affine[:3, 0] * first
-    inference = await triton.infer(
-        manifest.ensemble,
-        source=subject.volume.source(first, last),
-        geometry=geometry,
-        roi=np.array(step.roi, np.int32),
-        recipe=manifest.recipe_json,
-        clinical=(
-            np.array([subject.clinical.get(n, np.nan) for n in manifest.clinical], np.float32)
-            if manifest.clinical
-            else None
-        ),
-        report=(subject.report or "") if manifest.report else None,
-        timeout_seconds=manifest.timeout_seconds,
-        priority=PRIORITY_STAT if subject.lane == "stat" else PRIORITIES[manifest.latency_class],
-    )
-    names = [grade.name for grade in manifest.classes]
-    if len(inference.scores) < len(names):
-        raise ModelOutputError(
-            f"{manifest.ensemble} gave {len(inference.scores)} scores for {len(names)} classes."
-        )
-    scores = {name: float(score) for name, score in zip(names, inference.scores, strict=False)}
-    measures = {**inference.lesions.get("measures", {}), **scores}
-    return measures, tuple(inference.lesions.get("lesions", ()))

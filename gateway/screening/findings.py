@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.screening.manifest import STATES, URGENCIES, Manifest, Text
 from gateway.screening.reasons import REASONS
 from gateway.screening.verdict import Verdict
+
+if TYPE_CHECKING:
+    from gateway.screening.rules.assessment import Assessment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,10 @@ class CheckResult:
     units: Mapping[str, str] = field(default_factory=dict)
     """Measure → UCUM unit."""
 
+    assessments: tuple[Mapping[str, Any], ...] = ()
+    """What clinical rules say: ``rule``, ``category``, ``value``, ``basis``, ``missing``,
+    ``urgency``, ``text``."""
+
     text: Mapping[str, str] = field(default_factory=dict)
     """``en`` and ``zh``."""
 
@@ -40,12 +47,17 @@ class CheckResult:
     def to_json(self) -> dict[str, Any]:
         """Give plain values; the result of `from_json` is equal."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {**values, "lesions": [dict(lesion) for lesion in self.lesions]}
+        return {
+            **values,
+            "lesions": [dict(lesion) for lesion in self.lesions],
+            "assessments": [dict(said) for said in self.assessments],
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CheckResult:
         """Read plain values."""
-        return cls(**{**values, "lesions": tuple(values["lesions"])})
+        lists = {name: tuple(values.get(name, ())) for name in ("lesions", "assessments")}
+        return cls(**{**values, **lists})
 
     @classmethod
     def without_answer(
@@ -78,6 +90,7 @@ class CheckResult:
         measures: Mapping[str, float | None],
         lesions: tuple[Mapping[str, Any], ...],
         provenance: Mapping[str, Any],
+        assessments: Sequence[Assessment] = (),
     ) -> CheckResult:
         """Make the result of a check that ran."""
         return cls(
@@ -91,6 +104,7 @@ class CheckResult:
             lesions=lesions,
             measures={name: _rounded(value) for name, value in measures.items()},
             units={m.name: m.unit for m in manifest.measures if m.name in measures},
+            assessments=tuple(assessment_json(said) for said in assessments),
             text=_text(verdict.text),
             codes=dict(manifest.codes),
             provenance=dict(provenance),
@@ -110,6 +124,19 @@ def thresholds_json(manifest: Manifest, verdict: Verdict | None = None) -> dict[
         "flag": thresholds.flag.value,
         "marked_by": list(verdict.marked_by) if verdict else [],
         "flagged_by": list(verdict.flagged_by) if verdict else [],
+    }
+
+
+def assessment_json(said: Assessment) -> dict[str, Any]:
+    """Give what a clinical rule says as plain values."""
+    return {
+        "rule": said.rule,
+        "category": said.category,
+        "value": _rounded(said.value),
+        "basis": said.basis,
+        "missing": list(said.missing),
+        "urgency": said.advice.urgency if said.advice else None,
+        "text": _text(said.advice.text) if said.advice else None,
     }
 
 

@@ -85,6 +85,17 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LesionThresholds:
+    """From where on one lesion is marked, and flagged."""
+
+    score: str
+    """A number of the lesion: its key, ``classes.NAME`` or ``measures.NAME``."""
+
+    mark: float
+    flag: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """The set of thresholds of a check."""
 
@@ -93,6 +104,8 @@ class Thresholds:
     unit: str
     mark: Threshold
     flag: Threshold
+    lesion: LesionThresholds | None = None
+    """None: lesions are marked and flagged with their check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +152,12 @@ class Roi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A function over another pipeline's measures."""
+    """A function over what was measured: by another pipeline, or by the check's own network."""
 
     name: str
-    source: str
+    source: str | None = None
+    """The other pipeline; None where the check's own network is the source."""
+
     parameters: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -214,14 +229,23 @@ class Manifest:
 
     ensemble: str | None = None
     limits: Text | None = None
+    after: tuple[str, ...] = ()
+    """Checks whose results its rule reads; it waits for those that are asked for."""
+
     clinical: tuple[str, ...] = ()
     report: bool = False
+    organs: bool = False
+    """Whether it is given the label map of anatomy."""
+
     roi: Roi | None = None
     recipe_json: str | None = None
     """The recipe as it travels in RECIPE: canonical JSON; None for a rule."""
 
     recipe_digest: str | None = None
     """sha256 of `recipe_json`."""
+
+    scores: tuple[str, ...] = ()
+    """Names of the network's SCORES, in their order."""
 
     rule: Rule | None = None
     measures: tuple[Measure, ...] = ()
@@ -241,6 +265,11 @@ class Manifest:
     def is_check(self) -> bool:
         """Whether it answers a clinical question."""
         return self.kind != "infrastructure"
+
+    @property
+    def has_network(self) -> bool:
+        """Whether an ensemble is asked."""
+        return self.kind != "rule"
 
     @property
     def requirement(self) -> Requirement:

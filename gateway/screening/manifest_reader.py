@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.exceptions import ManifestError
@@ -22,6 +23,7 @@ from gateway.screening.manifest import (
     Doubt,
     FollowUp,
     Grade,
+    LesionThresholds,
     Manifest,
     Measure,
     Needs,
@@ -62,12 +64,32 @@ def load_manifests(model_repository: Path) -> dict[str, Manifest]:
         raise ManifestError(f"{model_repository} has no {MANIFEST_NAME}.")
     manifests = {path.parent.name: read_manifest(path) for path in paths}
     for manifest in manifests.values():
-        if manifest.rule and manifest.rule.source not in manifests:
+        source = manifest.rule.source if manifest.rule else None
+        if source is not None and source not in manifests:
             raise ManifestError(
-                f"{manifest.name}/{MANIFEST_NAME}: "
-                f"its source {manifest.rule.source!r} is not in the repository."
+                f"{manifest.name}/{MANIFEST_NAME}: its source {source!r} is not in the repository."
             )
+        _check_after(manifest, manifests)
     return manifests
+
+
+def _check_after(manifest: Manifest, manifests: Mapping[str, Manifest]) -> None:
+    """Refuse checks that would wait for each other; one that is not installed is not waited for."""
+    seen: set[str] = set()
+    ahead = list(manifest.after)
+    while ahead:
+        name = ahead.pop()
+        if name == manifest.name:
+            raise ManifestError(
+                f"{manifest.name}/{MANIFEST_NAME}: after leads back to the check itself."
+            )
+        if name not in seen and name in manifests:
+            seen.add(name)
+            if not manifests[name].is_check:
+                raise ManifestError(
+                    f"{manifest.name}/{MANIFEST_NAME}: after names {name!r}, which is no check."
+                )
+            ahead += manifests[name].after
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -90,9 +112,11 @@ def read_manifest(path: Path) -> Manifest:
         table.refuse(f"name is {name!r}, but the folder is {path.parent.name!r}")
     manifest = _manifest(table, name, hashlib.sha256(data).hexdigest(), path.parent.parent)
     table.done()
-    if manifest.kind == "rule" and manifest.rule is None:
-        table.refuse("kind is rule, but there is no table rule")
-    if manifest.kind != "rule" and not (manifest.ensemble and manifest.recipe_json):
+    if manifest.kind == "rule" and (manifest.rule is None or manifest.rule.source is None):
+        table.refuse("kind is rule, but there is no table rule with a source")
+    if manifest.after and not (manifest.is_check and manifest.rule):
+        table.refuse("after is given, but there is no rule to read those results")
+    if manifest.has_network and not (manifest.ensemble and manifest.recipe_json):
         table.refuse(f"kind is {manifest.kind}, so ensemble and recipe must be given")
     return manifest
 
@@ -100,9 +124,11 @@ def read_manifest(path: Path) -> Manifest:
 def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Manifest:
     inputs = table.table("inputs")
     clinical, report = inputs.texts("clinical"), inputs.flag("report", default=False)
+    organs = inputs.flag("organs", default=False)
     inputs.done()
     provenance = table.mapping("provenance")
     recipe = _recipe(table)
+    classes = tuple(_grade(item) for item in table.tables("classes"))
     return Manifest(
         name=name,
         version=table.text("version"),
@@ -114,14 +140,17 @@ def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Man
         intended_use=_texts(table.table("intended_use")),
         limits=_optional_texts(table.optional_table("limits")),
         needs=_needs(table.table("requires")),
+        after=table.texts("after", default=()),
         clinical=clinical,
         report=report,
+        organs=organs,
         roi=_roi(table.optional_table("roi")),
         recipe_json=recipe.to_json() if recipe else None,
         recipe_digest=recipe.digest() if recipe else None,
         rule=_rule(table.optional_table("rule")),
         measures=tuple(_measure(item) for item in table.tables("measures")),
-        classes=tuple(_grade(item) for item in table.tables("classes")),
+        classes=classes,
+        scores=table.texts("scores", default=tuple(grade.name for grade in classes)),
         thresholds=_thresholds(table.optional_table("thresholds")),
         indeterminate=tuple(_doubt(item) for item in table.tables("indeterminate")),
         follow_up=tuple(_follow_up(item) for item in table.tables("follow_up")),
@@ -200,7 +229,7 @@ def _roi(table: TomlTable | None) -> Roi | None:
 def _rule(table: TomlTable | None) -> Rule | None:
     if table is None:
         return None
-    name, source = table.text("name"), table.text("source")
+    name, source = table.text("name"), table.optional_text("source")
     parameters = TomlTable(table.mapping("parameters"), f"rule {name} parameters")
     values = {key: parameters.number(key) for key in parameters.names()}
     table.done()
@@ -235,6 +264,19 @@ def _thresholds(table: TomlTable | None) -> Thresholds | None:
         unit=table.text("unit"),
         mark=_threshold(table.table("mark")),
         flag=_threshold(table.table("flag")),
+        lesion=_lesion_thresholds(table.optional_table("lesion")),
+    )
+    table.done()
+    return thresholds
+
+
+def _lesion_thresholds(table: TomlTable | None) -> LesionThresholds | None:
+    if table is None:
+        return None
+    thresholds = LesionThresholds(
+        score=table.text("score", default="score"),
+        mark=table.number("mark"),
+        flag=table.number("flag"),
     )
     table.done()
     return thresholds

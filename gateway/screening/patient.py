@@ -1,8 +1,9 @@
-"""Whether a study's patient may be screened at all."""
+"""A study's patient, and whether he may be screened at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gateway.instance import Instance
 from gateway.screening.manifest import Manifest
@@ -12,6 +13,24 @@ from gateway.study.header_quality import PATIENT_KEYWORDS
 
 ADULT_YEARS = 18
 """From here on a manifest's lowest age means adults."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """What the image headers say of the patient."""
+
+    age_years: float | None = None
+    """At the study."""
+
+    sex: str | None = None
+    """``F`` or ``M``; None for any other value."""
+
+
+def patient_of(instances: Sequence[Instance]) -> Patient:
+    """Read the patient of a study."""
+    attributes = instances[0].attributes
+    sex = "".join(values(attributes, "PatientSex")[:1]).upper()
+    return Patient(age_years=age_years(attributes), sex=sex if sex in ("F", "M") else None)
 
 
 def identity_reason(instances: Sequence[Instance]) -> str | None:

@@ -12,17 +12,10 @@ import numpy.typing as npt
 from gateway.screening.anatomy import Anatomy
 from gateway.screening.manifest import LATENCY_CLASSES, Manifest, OrganNeed, Roi
 from gateway.screening.phase import Phase
+from gateway.screening.series_facts import SeriesFacts
 
 Box = tuple[int, int, int, int, int, int]
 """(s0, s1, r0, r1, c0, c1), voxels, half-open."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesFacts:
-    """What the plan needs to know of a series beside its pixels."""
-
-    series_instance_uid: str
-    kvp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,9 @@ def check_provenance(
     The SOP Instance UIDs themselves stand once in the study's provenance, under the series;
     here are their number and digest.
     """
-    source = manifests[manifest.rule.source] if manifest.rule else manifest
+    source = manifest
+    if not manifest.has_network and manifest.rule and manifest.rule.source:
+        source = manifests[manifest.rule.source]
     return {
         "pipeline": manifest.name,
         "version": manifest.version,

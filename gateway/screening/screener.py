@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway import __version__
 from gateway.exceptions import ModelError, SeriesError, StubDiedError
@@ -20,14 +21,13 @@ from gateway.instance import Instance
 from gateway.log import get_logger
 from gateway.screening.anatomy import parse_anatomy
 from gateway.screening.clock import Clock
-from gateway.screening.fanout import Infers, OnResult, Subject, run_checks
+from gateway.screening.fanout import FanOut, Infers, OnResult
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest
-from gateway.screening.patient import age_reason, identity_reason
+from gateway.screening.patient import age_reason, identity_reason, patient_of
 from gateway.screening.phase import contrast_phase
 from gateway.screening.plan import (
     Plan,
-    SeriesFacts,
     Step,
     in_order,
     manifests_in_order,
@@ -42,18 +42,20 @@ from gateway.screening.prepare import (
 )
 from gateway.screening.provenance import check_provenance, digest_of_uids
 from gateway.screening.reasons import reason_of_error, reason_of_refusals
+from gateway.screening.series_facts import facts_of
+from gateway.screening.subject import Subject
 from gateway.screening.threads import in_thread
 from gateway.settings import Settings
 from gateway.store.objects import ObjectReader
-from gateway.study.attributes import number
 from gateway.study.choice import choose_series
 from gateway.study.geometry import SeriesGeometry
 from gateway.study.quality import Quality
 from gateway.study.series import Series, group_series
 from gateway.triton.client import PRIORITY_STAT
-from gateway.triton.shared_memory import SharedVolume
+from gateway.triton.shared_memory import SharedLabels, SharedVolume
 from gateway.triton.tensors import Inference
 from preprocess.bodybox import body_box
+from preprocess.recipe import Recipe
 
 ANATOMY = "anatomy"
 """The pipeline that every check is planned with."""
@@ -121,6 +123,7 @@ async def screen_study(
     manifests: Mapping[str, Manifest],
     triton: Infers,
     settings: Settings,
+    known: Mapping[str, CheckResult] | None = None,
     memory: HoldMemory = _unlimited,
     on_stage: OnStage = _silent,
     on_plan: OnPlan = _silent,
@@ -142,6 +145,8 @@ async def screen_study(
         Runs the ensembles.
     settings : Settings
         Home, decode threads and clinical policy.
+    known : mapping, optional
+        Results of checks that are out already, by an earlier try at the same study.
     memory : callable, optional
         Gives a context manager that waits until so many bytes may be held.
     on_stage, on_plan, on_result : coroutine functions, optional
@@ -153,9 +158,13 @@ async def screen_study(
     StubDiedError
         When Triton must be restarted and the study screened again.
     """
-    run = _Run(instances, objects, request, manifests, triton, settings)
-    run.memory, run.on_stage, run.on_plan, run.on_result = memory, on_stage, on_plan, on_result
-    return await run.screen()
+    fan_out = FanOut(manifests, triton, on_result=on_result, checks=request.checks, known=known)
+    run = _Run(instances, objects, request, manifests, triton, settings, fan_out)
+    run.memory, run.on_stage, run.on_plan = memory, on_stage, on_plan
+    try:
+        return await run.screen()
+    finally:
+        await fan_out.cancel()
 
 
 class _Run:
@@ -164,7 +173,6 @@ class _Run:
     memory: HoldMemory
     on_stage: OnStage
     on_plan: OnPlan
-    on_result: OnResult
 
     def __init__(
         self,
@@ -174,7 +182,9 @@ class _Run:
         manifests: Mapping[str, Manifest],
         triton: Infers,
         settings: Settings,
+        fan_out: FanOut,
     ) -> None:
+        self.fan_out = fan_out
         self.instances = instances
         self.objects = objects
         self.request = request
@@ -186,6 +196,8 @@ class _Run:
         self.quality: dict[str, Any] = {}
         self.anatomy: dict[str, Any] = {}
         self.inputs: dict[str, Any] = {}
+        self.recipe = Recipe.from_json(manifests[ANATOMY].recipe_json or "")
+        self.labels = tuple(getattr(self.recipe.post, "labels", ()))
 
     async def screen(self) -> StudyResult:
         """Take every chosen series in turn."""
@@ -205,6 +217,8 @@ class _Run:
                 except ModelError as error:
                     log.warning("onescan.screening.series_failed", code=error.code)
                     await self._fail(checks, reason_of_error(error))
+            with self.clock.stage("checks"):
+                await self.fan_out.finish()
         return StudyResult(
             quality=self.quality,
             series=described,
@@ -253,7 +267,7 @@ class _Run:
         self.quality[series.key] = header.to_json()
         header.raise_if_refused()
         geometry = series.geometry
-        size_bytes = 2 * int(np.prod(geometry.shape))
+        size_bytes = 2 * int(np.prod(geometry.shape)) + self._label_bytes(geometry)
         async with self.memory(size_bytes):
             with self.clock.stage("memory"):
                 region = SharedVolume.create(geometry.shape, home=self.settings.home)
@@ -284,6 +298,21 @@ class _Run:
         await self.on_stage("anatomy")
         with self.clock.stage("anatomy"):
             seen = await self._see_anatomy(volume, geometry)
+        with SharedLabels.create(_shape(seen.mask), home=self.settings.home) as labels:
+            labels.array[:] = seen.mask
+            await self._check_volume(series, checks, volume, quality, uids, seen, labels)
+
+    async def _check_volume(
+        self,
+        series: Series,
+        checks: list[Manifest],
+        volume: SharedVolume,
+        quality: Quality,
+        uids: tuple[str, ...],
+        seen: Inference,
+        labels: SharedLabels,
+    ) -> None:
+        geometry = series.geometry
         anatomy = parse_anatomy(seen.lesions.get("measures", {}))
         gate = self.manifests[ANATOMY].phase
         assert gate is not None
@@ -299,9 +328,7 @@ class _Run:
             self.quality[series.key]["normalisation"] = normalisation.to_json()
         await self.on_stage("plan")
         with self.clock.stage("plan"):
-            facts = SeriesFacts(
-                series_instance_uid=series.uid, kvp=number(series.attributes, "KVP")
-            )
+            facts = facts_of(series)
             plan = Plan(
                 steps=in_order(
                     plan_check(
@@ -321,9 +348,14 @@ class _Run:
             volume=volume,
             affine=geometry.affine,
             anatomy=anatomy,
+            facts=facts,
+            organs=labels.organs(seen.mask_geometry, self.labels),
+            patient=patient_of(series.instances),
             clinical=self.request.clinical,
             report=self.request.report,
             lane=self.request.lane,
+            exam_context=self.request.exam_context,
+            policy=self.settings.screening,
             provenance=lambda manifest: check_provenance(
                 manifest,
                 self.manifests,
@@ -334,6 +366,11 @@ class _Run:
         await self.on_stage("checks")
         with self.clock.stage("checks"):
             await self._tell(plan, subject)
+
+    def _label_bytes(self, geometry: SeriesGeometry) -> int:
+        """Give what the label map of anatomy takes at most: that of the whole volume."""
+        extent = np.multiply(geometry.shape, geometry.spacing_mm)
+        return int(np.prod(np.ceil(extent / self.recipe.grid.spacing_mm) + 1))
 
     async def _see_anatomy(self, volume: SharedVolume, geometry: SeriesGeometry) -> Inference:
         """Run the anatomy ensemble on the body's box."""
@@ -355,12 +392,12 @@ class _Run:
         """Store the plan so far, then run the given part of it."""
         await self.on_plan(Plan(steps=in_order(self.steps)))
         if subject is not None:
-            await run_checks(plan, self.manifests, subject, self.triton, on_result=self.on_result)
+            await self.fan_out.run(plan, subject)
             return
         for step in plan.steps:
             manifest = self.manifests[step.check]
             assert step.reason is not None
-            await self.on_result(
+            await self.fan_out.release(
                 CheckResult.without_answer(
                     step.check,
                     "not_evaluated",
@@ -381,7 +418,7 @@ class _Run:
     async def _fail(self, checks: list[Manifest], reason: str) -> None:
         """Fail checks whose anatomy did not answer."""
         for manifest in checks:
-            await self.on_result(
+            await self.fan_out.release(
                 CheckResult.without_answer(
                     manifest.name,
                     "failed",
@@ -390,6 +427,10 @@ class _Run:
                     provenance=check_provenance(manifest, self.manifests),
                 )
             )
+
+
+def _shape(mask: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
+    return mask.shape[0], mask.shape[1], mask.shape[2]
 
 
 def _role(key: str, choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +28,7 @@ from gateway.exceptions import (
     StubDiedError,
 )
 from gateway.runtime.processes import boot_seconds
-from gateway.triton.shared_memory import Source
+from gateway.triton.shared_memory import Organs, Source
 from gateway.triton.tensors import (
     Inference,
     checked_output,
@@ -56,6 +57,10 @@ CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.enable_retries", 0),
 ]
+
+HANDING_OVER_TICKS = 3
+"""Turns of the event loop until a request made in a task is with gRPC: the task, the call that it
+makes, and one to be sure."""
 
 PRIORITY_STAT = 1
 PRIORITY_ROUTINE = 2
@@ -89,9 +94,11 @@ class TritonClient:
         timeout_seconds: float,
         source: Source | None = None,
         volume: NDArray[np.int16] | None = None,
+        organs: Organs | None = None,
         clinical: NDArray[np.float32] | None = None,
         report: str | None = None,
         priority: int = PRIORITY_ROUTINE,
+        queued: asyncio.Event | None = None,
     ) -> Inference:
         """Run a CT ensemble on a slab.
 
@@ -111,12 +118,16 @@ class TritonClient:
             The slab by reference; the path that we ship.
         volume : (S, R, C) ndarray of int16, optional
             The slab itself, HU. Exactly one of `source` and `volume` is given.
+        organs : Organs, optional
+            The label map of anatomy by reference, for ensembles that take it.
         clinical : (k,) ndarray of float32, optional
             NaN where missing.
         report : str, optional
             Report text.
         priority : int
             `PRIORITY_STAT` or `PRIORITY_ROUTINE`.
+        queued : asyncio.Event, optional
+            Set once Triton has the request.
 
         Raises
         ------
@@ -142,6 +153,8 @@ class TritonClient:
             inputs["SOURCE"] = text_tensor(source.to_json())
         if volume is not None:
             inputs["VOLUME"] = np.ascontiguousarray(volume, np.int16)
+        if organs is not None:
+            inputs["ORGANS"] = text_tensor(organs.to_json())
         if clinical is not None:
             inputs["CLINICAL"] = np.ascontiguousarray(clinical, np.float32)
         if report is not None:
@@ -152,6 +165,7 @@ class TritonClient:
             outputs=[tensor.name for tensor in CT_OUTPUTS],
             timeout_seconds=timeout_seconds,
             priority=priority,
+            queued=queued,
         )
         return read_inference(model, answer)
 
@@ -163,6 +177,7 @@ class TritonClient:
         outputs: Iterable[str],
         timeout_seconds: float,
         priority: int = 0,
+        queued: asyncio.Event | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Run any model: arrays in, arrays out (BYTES as object arrays of ``bytes``).
 
@@ -176,14 +191,15 @@ class TritonClient:
         while True:
             left = deadline - time.monotonic()
             sent = boot_seconds()
+            request = self._client.infer(
+                model,
+                tensors,
+                outputs=wanted,
+                priority=priority,
+                client_timeout=max(left, 0.001),
+            )
             try:
-                answer = await self._client.infer(
-                    model,
-                    tensors,
-                    outputs=wanted,
-                    priority=priority,
-                    client_timeout=max(left, 0.001),
-                )
+                answer = await (request if queued is None else self._send(request, queued))
             except InferenceServerException as error:
                 failure = self._translate(model, error, sent)
                 if failure is not None:
@@ -197,6 +213,23 @@ class TritonClient:
                 return {name: checked_output(model, name, answer.as_numpy(name)) for name in names}
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_RETRY_SECONDS)
+
+    async def _send(self, request: Coroutine[Any, Any, Any], queued: asyncio.Event) -> Any:
+        """Make a request and set the event once Triton has it.
+
+        Frames of one HTTP/2 connection arrive in the order in which they were sent: when a
+        question that was sent later is answered, Triton has read the request.
+        """
+        answer = asyncio.create_task(request)
+        try:
+            for _ in range(HANDING_OVER_TICKS):
+                await asyncio.sleep(0)
+            with suppress(InferenceServerException):
+                await self._client.is_server_live(client_timeout=1.0)
+            queued.set()
+            return await answer
+        finally:
+            answer.cancel()
 
     async def server_ready(self, *, timeout_seconds: float = 2.0) -> bool:
         """Ask Triton whether it has loaded every model. Its word on stubs is worth nothing."""

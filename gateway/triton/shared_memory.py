@@ -1,8 +1,9 @@
-"""The decoded volume in /dev/shm: written once by the worker, mapped by ct_preprocess.
+"""Arrays in /dev/shm: written once by the worker, mapped by Triton's Python models.
 
-A region is named for its home, its owner (pid and start time) and itself, is opened by that name
-only, is never used again, and is unlinked when closed. Its owner's death leaves it behind;
-`sweep` removes what is provably ours and has no living owner.
+The decoded volume, and the label map of anatomy beside it. A region is named for its home, its
+owner (pid and start time) and itself, is opened by that name only, is never used again, and is
+unlinked when closed. Its owner's death leaves it behind; `sweep` removes what is provably ours
+and has no living owner.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +47,38 @@ class Source:
         return json.dumps({"region": self.region, "offset": self.offset, "shape": list(self.shape)})
 
 
-class SharedVolume:
-    """One int16 volume in shared memory.
+@dataclass(frozen=True, slots=True)
+class Organs:
+    """The label map of anatomy in a region, as the ``ORGANS`` tensor names it."""
+
+    region: str
+    shape: tuple[int, int, int]
+    """(S, R, C) of uint8 values, C order, from the region's start."""
+
+    geometry: tuple[tuple[float, ...], ...]
+    """4 × 4: label map (slice, row, column, 1) → LPS mm."""
+
+    labels: tuple[str, ...]
+    """Names of the values, the background first."""
+
+    def to_json(self) -> str:
+        """Write the JSON of the ``ORGANS`` tensor."""
+        return json.dumps(
+            {
+                "region": self.region,
+                "offset": 0,
+                "shape": list(self.shape),
+                "geometry": [list(row) for row in self.geometry],
+                "labels": list(self.labels),
+            }
+        )
+
+
+Voxel = TypeVar("Voxel", bound=np.generic)
+
+
+class SharedArray(Generic[Voxel]):
+    """One array of three axes in shared memory, of the type that its subclass says.
 
     Use `create`, and close it (it is a context manager) when no inference reads it any more.
 
@@ -54,16 +86,18 @@ class SharedVolume:
     ----------
     name : str
         Name of the region under /dev/shm.
-    array : (S, R, C) ndarray of int16
-        The volume. Holding a view of it beyond `close` keeps the memory, not the name.
+    array : (S, R, C) ndarray
+        Holding a view of it beyond `close` keeps the memory, not the name.
     """
 
-    def __init__(self, name: str, array: NDArray[np.int16]) -> None:
+    dtype: Any
+
+    def __init__(self, name: str, array: NDArray[Voxel]) -> None:
         self.name = name
         self.array = array
 
     @classmethod
-    def create(cls, shape: tuple[int, int, int], *, home: Path) -> SharedVolume:
+    def create(cls, shape: tuple[int, int, int], *, home: Path) -> Self:
         """Make a region of zeros.
 
         The memory is reserved at once, so that a full /dev/shm is an error here
@@ -95,7 +129,7 @@ class SharedVolume:
                 uuid.uuid4().hex,
             ]
         )
-        size = 2 * shape[0] * shape[1] * shape[2]
+        size = np.dtype(cls.dtype).itemsize * shape[0] * shape[1] * shape[2]
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         descriptor = os.open(SHM / name, flags, 0o600)
         try:
@@ -110,7 +144,30 @@ class SharedVolume:
             raise
         finally:
             os.close(descriptor)
-        return cls(name, np.frombuffer(buffer, dtype=np.int16).reshape(shape))
+        return cls(name, np.frombuffer(buffer, dtype=cls.dtype).reshape(shape))
+
+    def close(self) -> None:
+        """Unlink the region; the memory goes with its last mapping."""
+        with suppress(FileNotFoundError):
+            (SHM / self.name).unlink()
+        self.array = np.zeros((0, 0, 0), self.dtype)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SharedVolume(SharedArray[np.int16]):
+    """One decoded volume, HU."""
+
+    dtype = np.int16
 
     def source(self, first_slice: int = 0, last_slice: int | None = None) -> Source:
         """Name a slab of whole slices, half-open, for the ``SOURCE`` tensor."""
@@ -122,22 +179,29 @@ class SharedVolume:
             self.name, 2 * first_slice * rows * columns, (stop - first_slice, rows, columns)
         )
 
-    def close(self) -> None:
-        """Unlink the region; the memory goes with its last mapping."""
-        with suppress(FileNotFoundError):
-            (SHM / self.name).unlink()
-        self.array = np.zeros((0, 0, 0), np.int16)
 
-    def __enter__(self) -> SharedVolume:
-        return self
+class SharedLabels(SharedArray[np.uint8]):
+    """The label map of anatomy."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    dtype = np.uint8
+
+    def organs(self, geometry: NDArray[np.float64], labels: tuple[str, ...]) -> Organs:
+        """Name the label map for the ``ORGANS`` tensor.
+
+        Parameters
+        ----------
+        geometry : (4, 4) ndarray of float64
+            Label map (slice, row, column, 1) → LPS mm.
+        labels : tuple of str
+            Names of the values, the background first.
+        """
+        slices, rows, columns = self.array.shape
+        return Organs(
+            self.name,
+            (slices, rows, columns),
+            tuple(tuple(float(value) for value in row) for row in geometry),
+            labels,
+        )
 
 
 def sweep(home: Path) -> int:

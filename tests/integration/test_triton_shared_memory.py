@@ -13,7 +13,8 @@ import pytest
 from gateway.contract import REGION_PREFIX
 from gateway.exceptions import StorageFullError
 from gateway.runtime.janitor import leftovers
-from gateway.triton.shared_memory import SHM, SharedVolume, sweep
+from gateway.triton.shared_memory import SHM, SharedLabels, SharedVolume, sweep
+from preprocess.organs import open_organs
 from preprocess.region import open_slab
 
 
@@ -36,6 +37,19 @@ def test_preprocess_maps_the_slab_that_source_names(tmp_path: Path) -> None:
         np.testing.assert_array_equal(slab, volume.array[1:3])
         volume.array[1, 0, 0] = -7
         assert slab[0, 0, 0] == -7
+
+
+def test_preprocess_maps_the_label_map_that_organs_names(tmp_path: Path) -> None:
+    """Values, names, and where it lies."""
+    geometry = np.array([[0, 0, 3, -9], [0, 3, 0, -8], [3, 0, 0, 7], [0, 0, 0, 1]], np.float64)
+    with SharedLabels.create((3, 4, 5), home=tmp_path) as labels:
+        assert (SHM / labels.name).stat().st_size == 3 * 4 * 5
+        labels.array[:] = np.arange(60).reshape(3, 4, 5) % 2
+        organs = open_organs(labels.organs(geometry, ("background", "liver")).to_json())
+        np.testing.assert_array_equal(organs.labels, labels.array)
+        np.testing.assert_array_equal(organs.grid.affine, geometry)
+        assert organs.names == ("background", "liver")
+    assert leftovers(tmp_path) == []
 
 
 def test_an_open_view_outlives_the_name(tmp_path: Path) -> None:

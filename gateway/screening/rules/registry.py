@@ -6,36 +6,21 @@ Plan, fan-out and verdict know no check by name; a rule is found here by the man
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from gateway.exceptions import ManifestError
-from gateway.screening.anatomy import Anatomy
 from gateway.screening.liver import steatosis
 from gateway.screening.manifest import Manifest
+from gateway.screening.rules.rule import Rule, RuleInput, RuleOutput
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleInput:
-    """What a rule may look at."""
-
-    anatomy: Anatomy
-    without: Set[str]
-    """Organs that the plan left out: their measures must not be used."""
-
-    parameters: Mapping[str, float]
-    clinical: Mapping[str, float]
-
-    def median_hu(self, organ: str) -> float | None:
-        """Give the eroded median of an organ, None when absent or left out."""
-        return None if organ in self.without else self.anatomy.organ(organ).median_hu
+def _steatosis(given: RuleInput) -> RuleOutput:
+    return RuleOutput(
+        measures=steatosis(given.median_hu("liver"), given.median_hu("spleen"), given.parameters)
+    )
 
 
-def _steatosis(given: RuleInput) -> dict[str, float | None]:
-    return steatosis(given.median_hu("liver"), given.median_hu("spleen"), given.parameters)
-
-
-RULES: Mapping[str, Callable[[RuleInput], dict[str, float | None]]] = {"steatosis": _steatosis}
+RULES: Mapping[str, Rule] = {"steatosis": _steatosis}
 """Name in the manifest → function."""
 
 

@@ -95,3 +95,56 @@ def test_a_condition_on_a_missing_measure_does_not_hold() -> None:
     assert not Condition("liver_hu", "less", 40.0).holds({"liver_hu": None})
     assert not Condition("liver_hu", "less", 40.0).holds({})
     assert Condition("liver_hu", "less_or_equal", 40.0).holds({"liver_hu": 40.0})
+
+
+def test_a_rule_without_a_source_needs_a_network(repository: Path) -> None:
+    """Or there is nothing to measure on."""
+    assert "source" in broken(repository, 'source = "anatomy"\n', "")
+
+
+def test_checks_that_would_wait_for_each_other_are_refused(repository: Path) -> None:
+    """By whatever way."""
+    text = (repository / "liver" / "pipeline.toml").read_text()
+    (repository / "other").mkdir()
+    other = text.replace('name = "liver"\nversion', 'name = "other"\nafter = ["liver"]\nversion', 1)
+    (repository / "other" / "pipeline.toml").write_text(other)
+    assert load_manifests(repository)["other"].after == ("liver",)
+    message = broken(repository, 'kind = "rule"', 'after = ["other"]\nkind = "rule"')
+    assert "leads back" in message
+
+
+def test_a_check_that_is_not_installed_may_be_waited_for(repository: Path) -> None:
+    """Sites install what they need."""
+    path = repository / "liver" / "pipeline.toml"
+    path.write_text(path.read_text().replace('kind = "rule"', 'after = ["bone"]\nkind = "rule"'))
+    assert load_manifests(repository)["liver"].after == ("bone",)
+
+
+def test_anatomy_is_no_check_to_come_after(repository: Path) -> None:
+    """It has no result."""
+    message = broken(repository, 'kind = "rule"', 'after = ["anatomy"]\nkind = "rule"')
+    assert "no check" in message
+
+
+def test_a_network_may_ask_for_organs_and_name_its_scores(repository: Path) -> None:
+    """And have a rule and thresholds of its lesions."""
+    anatomy = (repository / "anatomy" / "pipeline.toml").read_text()
+    recipe = anatomy[anatomy.index("[recipe]") : anatomy.index("# The contrast gate")]
+    path = repository / "liver" / "pipeline.toml"
+    text = path.read_text().replace('kind = "rule"', 'kind = "network"\nensemble = "liver"')
+    text = text.replace("schema = 1", 'schema = 1\nscores = ["pdff_percent"]', 1)
+    text = text.replace("report = false", "report = false\norgans = true", 1)
+    text = text.replace('source = "anatomy"\n', "", 1)
+    text = text.replace(
+        "[thresholds.mark]", "[thresholds.lesion]\nmark = 0.2\nflag = 0.5\n[thresholds.mark]", 1
+    )
+    path.write_text(text + recipe)
+    liver = load_manifests(repository)["liver"]
+    assert liver.organs
+    assert liver.has_network
+    assert liver.scores == ("pdff_percent",)
+    assert liver.rule is not None
+    assert liver.rule.source is None
+    assert liver.thresholds is not None
+    assert liver.thresholds.lesion is not None
+    assert liver.thresholds.lesion.score == "score"

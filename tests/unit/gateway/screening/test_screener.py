@@ -207,6 +207,7 @@ async def test_a_network_check_needs_only_a_manifest(tmp_path: Path, triton: Fak
         recipe_json=anatomy.recipe_json,
         recipe_digest=anatomy.recipe_digest,
         classes=(),
+        scores=(),
     )
     found = anatomy_inference({"pdff_percent": 30.0})
     triton.script("liver_net", found)
@@ -222,7 +223,12 @@ async def test_a_failing_check_leaves_the_others_whole(tmp_path: Path, triton: F
     write_small_ct(tmp_path / "ct")
     anatomy, liver = MANIFESTS["anatomy"], MANIFESTS["liver"]
     other = dataclasses.replace(
-        liver, name="other", ensemble="other_net", rule=None, recipe_json=anatomy.recipe_json
+        liver,
+        name="other",
+        kind="network",
+        ensemble="other_net",
+        rule=None,
+        recipe_json=anatomy.recipe_json,
     )
     triton.script("other_net", ModelOutputError())
     settings = Settings(home=tmp_path)
