@@ -203,6 +203,7 @@ def build(
     names: Sequence[str],
     encoder: str,
     groups: ArrayLike | None = None,
+    scans: ArrayLike | None = None,
     seed: int = 0,
 ) -> MemoryBank:
     """Choose tiles for a bank: few of each phantom, no more of a common label than of a rare one.
@@ -218,6 +219,8 @@ def build(
     encoder : str
     groups : (C,) array of int, optional
         Kinds of healthy tile, by what they mostly show: each counts as a label here.
+    scans : (C,) array of int, optional
+        A number for each planting of a phantom: planted and scanned anew, it is another phantom.
     seed : int
         Of the choice.
 
@@ -230,6 +233,7 @@ def build(
     vectors, held = unit(embedded), np.asarray(labels, np.uint8)
     seeds = np.asarray(sources, np.int64)
     kinds = np.zeros(len(vectors), np.int64) if groups is None else np.asarray(groups, np.int64)
+    phantoms = seeds if scans is None else np.asarray(scans, np.int64)
     healthy = held.sum(axis=1) == 0
     columns = [held[:, n] > 0 for n in range(held.shape[1])]
     columns += [healthy & (kinds == kind) for kind in np.unique(kinds[healthy])]
@@ -241,7 +245,7 @@ def build(
     rarest = np.where(member, member.sum(axis=0), len(member) + 1).min(axis=1, initial=len(member))
     for tile in order[np.argsort(rarest[order], kind="stable")]:
         of = np.flatnonzero(member[tile])
-        keys = [(int(seeds[tile]), int(n)) for n in of]
+        keys = [(int(phantoms[tile]), int(n)) for n in of]
         full = total[of] >= MOST_OF_A_LABEL
         if full.any() or any(by_phantom.get(key, 0) >= MOST_OF_A_PHANTOM for key in keys):
             continue
