@@ -179,15 +179,35 @@ class EmbeddedTriton:
 
 
 def served_models(model_repository: Path) -> list[str]:
-    """List the folders of a repository that hold a model: a configuration or a version."""
+    """List the folders of a repository that hold a model: a configuration or a version.
+
+    Networks whose weights are not here are left out, and so are the ensembles over them: their
+    checks are not evaluated, and the others are served.
+    """
     if not model_repository.is_dir():
         return []
-    return sorted(
+    names = {
         folder.name
         for folder in model_repository.iterdir()
         if folder.is_dir()
         and ((folder / "config.pbtxt").is_file() or any(folder.glob("[1-9]*/model.*")))
-    )
+    }
+    configs = {
+        name: read_config(path)
+        for name in names
+        if (path := model_repository / name / "config.pbtxt").is_file()
+    }
+    missing = {
+        name
+        for name, config in configs.items()
+        if config.backend == "onnxruntime"
+        and not any((model_repository / name).glob("[1-9]*/model.onnx"))
+    }
+    for name, config in configs.items():
+        steps = {step.model_name for step in config.ensemble_scheduling.step}
+        if steps & missing:
+            missing = missing | {name}
+    return sorted(names - missing)
 
 
 def _complete(model_repository: Path) -> bool:

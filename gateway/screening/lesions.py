@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.screening.manifest import LesionThresholds
+from gateway.screening.thresholds import LesionThresholds
 
 Lesion = Mapping[str, Any]
 

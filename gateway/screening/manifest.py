@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.screening.thresholds import Condition, Thresholds
 from gateway.study.choice import Requirement
 
 KINDS = ("infrastructure", "network", "rule")
+WITHOUT_WEIGHTS = ("not_evaluated", "rule")
+"""What a check does whose network has no weights here: nothing, or its rule alone."""
+
 LATENCY_CLASSES = ("stat", "routine")
 """In the order in which checks are started."""
 
@@ -22,14 +25,10 @@ STATES = ("positive", "negative", "indeterminate", "not_evaluated", "failed")
 URGENCIES = ("critical", "urgent", "follow_up", "note")
 """Most urgent first; lists sort by it."""
 
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "greater": operator.gt,
-    "greater_or_equal": operator.ge,
-    "less": operator.lt,
-    "less_or_equal": operator.le,
-}
-
 MANIFEST_NAME = "pipeline.toml"
+
+ANATOMY = "anatomy"
+"""The pipeline that every check is planned with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,74 +37,6 @@ class Text:
 
     en: str
     zh: str
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A comparison of one measure with a number."""
-
-    measure: str
-    at: str
-    value: float
-
-    def holds(self, measures: Mapping[str, float | None]) -> bool:
-        """Compare; on a missing measure it does not hold."""
-        measured = measures.get(self.measure)
-        return measured is not None and COMPARISONS[self.at](measured, self.value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative:
-    """A further way over a threshold: all of its conditions hold."""
-
-    id: str
-    when: tuple[Condition, ...]
-    operating_point: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold:
-    """One threshold of the score, and the further ways over it."""
-
-    value: float
-    at: str
-    operating_point: str
-    also: tuple[Alternative, ...] = ()
-    false_flag_budget: float | None = None
-    """Fraction of healthy studies; of a flag only."""
-
-    def exceeded_by(self, score: str, measures: Mapping[str, float | None]) -> tuple[str, ...]:
-        """Name what takes the measures over the threshold; empty when nothing does."""
-        main = Condition(score, self.at, self.value)
-        return ((score,) if main.holds(measures) else ()) + tuple(
-            other.id
-            for other in self.also
-            if all(condition.holds(measures) for condition in other.when)
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LesionThresholds:
-    """From where on one lesion is marked, and flagged."""
-
-    score: str
-    """A number of the lesion: its key, ``classes.NAME`` or ``measures.NAME``."""
-
-    mark: float
-    flag: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """The set of thresholds of a check."""
-
-    id: str
-    score: str
-    unit: str
-    mark: Threshold
-    flag: Threshold
-    lesion: LesionThresholds | None = None
-    """None: lesions are marked and flagged with their check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,8 +189,10 @@ class Manifest:
     outputs: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
-    model_digest: str | None = None
-    """sha256 of the newest ``model.onnx`` of `provenance`'s model; None where there is none."""
+    models: Mapping[str, str | None] = field(default_factory=dict)
+    """`provenance`'s models → sha256 of their newest ``model.onnx``; None where there is none."""
+
+    without_weights: str = "not_evaluated"
 
     @property
     def is_check(self) -> bool:
@@ -267,9 +200,19 @@ class Manifest:
         return self.kind != "infrastructure"
 
     @property
+    def has_weights(self) -> bool:
+        """Whether every model of its network is there."""
+        return all(digest is not None for digest in self.models.values())
+
+    @property
     def has_network(self) -> bool:
         """Whether an ensemble is asked."""
-        return self.kind != "rule"
+        return self.kind != "rule" and self.has_weights
+
+    @property
+    def can_run(self) -> bool:
+        """Whether it can be evaluated at all, with the weights that are here."""
+        return self.kind == "rule" or self.has_weights or self.without_weights == "rule"
 
     @property
     def requirement(self) -> Requirement:

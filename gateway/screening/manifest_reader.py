@@ -10,7 +10,6 @@ from pathlib import Path
 from gateway.exceptions import ManifestError
 from gateway.screening.anatomy import COVERAGES
 from gateway.screening.manifest import (
-    COMPARISONS,
     KERNELS,
     KINDS,
     LATENCY_CLASSES,
@@ -18,12 +17,10 @@ from gateway.screening.manifest import (
     PHASES,
     STATES,
     URGENCIES,
-    Alternative,
-    Condition,
+    WITHOUT_WEIGHTS,
     Doubt,
     FollowUp,
     Grade,
-    LesionThresholds,
     Manifest,
     Measure,
     Needs,
@@ -32,18 +29,15 @@ from gateway.screening.manifest import (
     Roi,
     Rule,
     Text,
-    Threshold,
-    Thresholds,
 )
 from gateway.screening.reasons import REASONS
+from gateway.screening.threshold_reader import read_conditions, read_thresholds
 from gateway.screening.toml_table import TomlTable
 from preprocess.exceptions import RecipeError
 from preprocess.recipe import Recipe
 
 SCHEMA = 1
 """Version of the format."""
-
-_COMPARISONS = tuple(COMPARISONS)
 
 
 def load_manifests(model_repository: Path) -> dict[str, Manifest]:
@@ -116,7 +110,9 @@ def read_manifest(path: Path) -> Manifest:
         table.refuse("kind is rule, but there is no table rule with a source")
     if manifest.after and not (manifest.is_check and manifest.rule):
         table.refuse("after is given, but there is no rule to read those results")
-    if manifest.has_network and not (manifest.ensemble and manifest.recipe_json):
+    if manifest.without_weights == "rule" and manifest.rule is None:
+        table.refuse("without_weights is rule, but there is no rule")
+    if manifest.kind != "rule" and not (manifest.ensemble and manifest.recipe_json):
         table.refuse(f"kind is {manifest.kind}, so ensemble and recipe must be given")
     return manifest
 
@@ -151,7 +147,7 @@ def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Man
         measures=tuple(_measure(item) for item in table.tables("measures")),
         classes=classes,
         scores=table.texts("scores", default=tuple(grade.name for grade in classes)),
-        thresholds=_thresholds(table.optional_table("thresholds")),
+        thresholds=read_thresholds(table.optional_table("thresholds")),
         indeterminate=tuple(_doubt(item) for item in table.tables("indeterminate")),
         follow_up=tuple(_follow_up(item) for item in table.tables("follow_up")),
         codes=table.mapping("codes"),
@@ -160,7 +156,10 @@ def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Man
         provenance=provenance,
         cost=_cost(table.optional_table("cost")),
         digest=digest,
-        model_digest=_model_digest(repository, str(provenance.get("model", ""))),
+        models=_models(table, provenance.get("model", []), repository),
+        without_weights=table.text(
+            "without_weights", default="not_evaluated", one_of=WITHOUT_WEIGHTS
+        ),
     )
 
 
@@ -255,73 +254,10 @@ def _grade(table: TomlTable) -> Grade:
     return grade
 
 
-def _thresholds(table: TomlTable | None) -> Thresholds | None:
-    if table is None:
-        return None
-    thresholds = Thresholds(
-        id=table.text("id"),
-        score=table.text("score"),
-        unit=table.text("unit"),
-        mark=_threshold(table.table("mark")),
-        flag=_threshold(table.table("flag")),
-        lesion=_lesion_thresholds(table.optional_table("lesion")),
-    )
-    table.done()
-    return thresholds
-
-
-def _lesion_thresholds(table: TomlTable | None) -> LesionThresholds | None:
-    if table is None:
-        return None
-    thresholds = LesionThresholds(
-        score=table.text("score", default="score"),
-        mark=table.number("mark"),
-        flag=table.number("flag"),
-    )
-    table.done()
-    return thresholds
-
-
-def _threshold(table: TomlTable) -> Threshold:
-    threshold = Threshold(
-        value=table.number("value"),
-        at=table.text("at", one_of=_COMPARISONS),
-        operating_point=table.text("operating_point"),
-        false_flag_budget=table.optional_number("false_flag_budget"),
-        also=tuple(_alternative(item) for item in table.tables("also")),
-    )
-    table.done()
-    return threshold
-
-
-def _alternative(table: TomlTable) -> Alternative:
-    other = Alternative(
-        id=table.text("id"),
-        when=_conditions(table),
-        operating_point=table.text("operating_point"),
-    )
-    table.done()
-    return other
-
-
-def _conditions(table: TomlTable) -> tuple[Condition, ...]:
-    conditions = tuple(
-        Condition(
-            measure=item.text("measure"),
-            at=item.text("at", one_of=_COMPARISONS),
-            value=item.number("value"),
-        )
-        for item in table.tables("when")
-    )
-    if not conditions:
-        table.refuse("when holds no condition")
-    return conditions
-
-
 def _doubt(table: TomlTable) -> Doubt:
     doubt = Doubt(
         reason=table.text("reason", one_of=tuple(REASONS)),
-        when=_conditions(table),
+        when=read_conditions(table),
         text=Text(en=table.text("en"), zh=table.text("zh")),
     )
     table.done()
@@ -366,8 +302,15 @@ def _cost(table: TomlTable | None) -> dict[str, float]:
     return cost
 
 
+def _models(table: TomlTable, named: object, repository: Path) -> dict[str, str | None]:
+    names = named if isinstance(named, list) else [named]
+    if not all(isinstance(name, str) and name for name in names):
+        table.refuse("provenance.model must be a name or a list of names")
+    return {str(name): _model_digest(repository, str(name)) for name in names}
+
+
 def _model_digest(repository: Path, model: str) -> str | None:
-    files = sorted((repository / model).glob("*/model.onnx")) if model else []
+    files = sorted((repository / model).glob("*/model.onnx"))
     if not files:
         return None
     with files[-1].open("rb") as file:

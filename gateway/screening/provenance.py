@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway import __version__
-from gateway.screening.manifest import Manifest
+from gateway.screening.manifest import ANATOMY, Manifest
 
 
 def check_provenance(
@@ -22,15 +22,13 @@ def check_provenance(
     The SOP Instance UIDs themselves stand once in the study's provenance, under the series;
     here are their number and digest.
     """
-    source = manifest
-    if not manifest.has_network and manifest.rule and manifest.rule.source:
-        source = manifests[manifest.rule.source]
+    anatomy = manifests[ANATOMY]
+    source = manifest if manifest.has_network else anatomy
     return {
         "pipeline": manifest.name,
         "version": manifest.version,
         "manifest_digest": manifest.digest,
-        "model": manifest.provenance.get("model"),
-        "model_digest": manifest.model_digest,
+        "models": {**anatomy.models, **manifest.models},
         "weights_origin": manifest.provenance.get("origin"),
         "threshold_set": manifest.thresholds.id if manifest.thresholds else None,
         "recipe_digest": source.recipe_digest,

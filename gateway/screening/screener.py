@@ -23,7 +23,7 @@ from gateway.screening.anatomy import parse_anatomy
 from gateway.screening.clock import Clock
 from gateway.screening.fanout import FanOut, Infers, OnResult
 from gateway.screening.findings import CheckResult
-from gateway.screening.manifest import Manifest
+from gateway.screening.manifest import ANATOMY, Manifest
 from gateway.screening.patient import age_reason, identity_reason, patient_of
 from gateway.screening.phase import contrast_phase
 from gateway.screening.plan import (
@@ -56,9 +56,6 @@ from gateway.triton.shared_memory import SharedLabels, SharedVolume
 from gateway.triton.tensors import Inference
 from preprocess.bodybox import body_box
 from preprocess.recipe import Recipe
-
-ANATOMY = "anatomy"
-"""The pipeline that every check is planned with."""
 
 log = get_logger("onescan.screening")
 
@@ -236,10 +233,15 @@ class _Run:
         for manifest in manifests_in_order(self.manifests, self.request.checks):
             choice = choose_series(every, manifest.requirement)
             choices[manifest.name] = choice.to_json()
-            reason = refused or (
-                age_reason(choice.chosen.instances, manifest, self.settings.screening)
-                if choice.chosen
-                else reason_of_refusals([refusal.code for refusal in choice.refused.values()])
+            weightless = None if manifest.can_run else "no_reference_weights"
+            reason = (
+                refused
+                or weightless
+                or (
+                    age_reason(choice.chosen.instances, manifest, self.settings.screening)
+                    if choice.chosen
+                    else reason_of_refusals([refusal.code for refusal in choice.refused.values()])
+                )
             )
             if reason is not None:
                 uid = choice.chosen.uid if choice.chosen else None

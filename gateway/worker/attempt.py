@@ -148,6 +148,7 @@ async def _screen_once(workshop: Workshop, claim: Claim, release: _Releases) -> 
         manifests=workshop.manifests,
         triton=workshop.triton,
         settings=workshop.settings,
+        known=release.out,
         memory=workshop.memory.hold,
         on_stage=on_stage,
         on_plan=on_plan,
@@ -164,7 +165,7 @@ class _Releases:
     def __init__(self, workshop: Workshop, claim: Claim) -> None:
         self._workshop = workshop
         self._claim = claim
-        self._out: set[str] = set()
+        self.out: dict[str, CheckResult] = {}
 
     async def __call__(self, result: CheckResult) -> None:
         await self._workshop.persist(
@@ -177,14 +178,14 @@ class _Releases:
                 result=result.to_json(),
             )
         )
-        if result.check not in self._out:
+        if result.check not in self.out:
             CHECKS.labels(result.check, result.state).inc()
-        self._out.add(result.check)
+            self.out[result.check] = result
 
     async def rest(self, state: str, reason: str) -> None:
         """Release what is not out yet, all for one reason."""
         for check in self._claim.order.checks:
-            if check not in self._out:
+            if check not in self.out:
                 manifest = self._workshop.manifests.get(check)
                 await self(CheckResult.without_answer(check, state, reason, manifest=manifest))
 

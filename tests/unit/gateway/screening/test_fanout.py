@@ -15,12 +15,13 @@ from gateway.exceptions import ModelOutputError, StubDiedError
 from gateway.screening.anatomy import parse_anatomy
 from gateway.screening.fanout import FanOut
 from gateway.screening.findings import CheckResult
-from gateway.screening.manifest import LesionThresholds, Manifest, Rule
+from gateway.screening.manifest import Manifest, Rule
 from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.plan import Plan, Step
 from gateway.screening.rules import RULES, RuleInput, RuleOutput
 from gateway.screening.series_facts import SeriesFacts
 from gateway.screening.subject import Subject
+from gateway.screening.thresholds import LesionThresholds
 from gateway.settings import ROOT
 from gateway.testing import FakeTriton, anatomy_measures
 from gateway.triton.shared_memory import SharedLabels, SharedVolume

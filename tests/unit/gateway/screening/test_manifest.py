@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.exceptions import ManifestError
-from gateway.screening.manifest import Condition
 from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.rules import check_rules
+from gateway.screening.thresholds import Condition
 from gateway.settings import ROOT
 
 REPOSITORY = ROOT / "model_repository"
@@ -141,7 +141,14 @@ def test_a_network_may_ask_for_organs_and_name_its_scores(repository: Path) -> N
     path.write_text(text + recipe)
     liver = load_manifests(repository)["liver"]
     assert liver.organs
+    assert not liver.has_network  # its weights are not here
+    assert not liver.can_run
+    weights = repository / "anatomy_net" / "1" / "model.onnx"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    liver = load_manifests(repository)["liver"]
     assert liver.has_network
+    assert len(liver.models["anatomy_net"] or "") == 64
     assert liver.scores == ("pdff_percent",)
     assert liver.rule is not None
     assert liver.rule.source is None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.contract import REGION_PREFIX
@@ -19,7 +22,9 @@ from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.plan import Plan
 from gateway.screening.screener import Request, StudyResult, screen_study
 from gateway.settings import ROOT, Settings
-from gateway.testing import FakeTriton, anatomy_inference, anatomy_measures, organ
+from gateway.testing import Call, FakeTriton, anatomy_inference, anatomy_measures, organ
+from gateway.triton.tensors import Inference
+from preprocess.organs import open_organs
 from tests.small_ct import write_small_ct
 
 MANIFESTS = load_manifests(ROOT / "model_repository")
@@ -247,3 +252,64 @@ async def test_a_failing_check_leaves_the_others_whole(tmp_path: Path, triton: F
         "liver": ("negative", None),
         "other": ("failed", "model_failed"),
     }
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [("not_evaluated", ("not_evaluated", "no_reference_weights")), ("rule", ("negative", None))],
+)
+async def test_a_network_without_weights_is_never_a_silent_negative(
+    tmp_path: Path, triton: FakeTriton, without: str, said: tuple[str, str | None]
+) -> None:
+    """The check is not evaluated, or its rule runs alone; the provenance says which is missing."""
+    write_small_ct(tmp_path / "ct")
+    liver = dataclasses.replace(
+        MANIFESTS["liver"],
+        kind="network",
+        ensemble="liver",
+        recipe_json=MANIFESTS["anatomy"].recipe_json,
+        models={"liver_net": None},
+        without_weights=without,
+    )
+    out = await screened(tmp_path / "ct", tmp_path, triton, manifests={**MANIFESTS, "liver": liver})
+    assert out.said == [said]
+    assert "liver" not in {call.model for call in triton.calls}
+    assert out.results[0].provenance["models"]["liver_net"] is None
+    assert len(out.results[0].provenance["models"]["anatomy_net"]) == 64
+
+
+async def test_the_label_map_of_anatomy_is_shared_while_checks_run(tmp_path: Path) -> None:
+    """A region of its own, with the map of the inference in it, and gone afterwards."""
+    write_small_ct(tmp_path / "ct")
+    mask = (np.arange(60) % 3).astype(np.uint8).reshape(3, 4, 5)
+    seen: list[Any] = []
+
+    def look(call: Call) -> Inference:
+        assert call.organs is not None
+        seen.append(open_organs(call.organs.to_json()).labels.copy())
+        return anatomy_inference({"pdff_percent": 3.0})
+
+    triton = FakeTriton().script("anatomy", dataclasses.replace(anatomy_inference(), mask=mask))
+    triton.script("liver_net", look)
+    liver = dataclasses.replace(
+        MANIFESTS["liver"],
+        kind="network",
+        ensemble="liver_net",
+        rule=None,
+        recipe_json=MANIFESTS["anatomy"].recipe_json,
+        classes=(),
+        scores=(),
+        organs=True,
+    )
+    held: list[int] = []
+
+    @asynccontextmanager
+    async def memory(size_bytes: int) -> AsyncIterator[None]:
+        held.append(size_bytes)
+        yield
+
+    manifests = {**MANIFESTS, "liver": liver}
+    await screened(tmp_path / "ct", tmp_path, triton, manifests=manifests, memory=memory)
+    np.testing.assert_array_equal(seen[0], mask)
+    assert held == [2 * 24 * 64 * 64 + 25 * 65 * 65]  # the volume, and its 3 mm grid at most
+    assert not regions(tmp_path)

@@ -1,0 +1,80 @@
+"""The table ``thresholds`` of ``pipeline.toml`` → `Thresholds`."""
+
+from __future__ import annotations
+
+from gateway.screening.thresholds import (
+    COMPARISONS,
+    Alternative,
+    Condition,
+    LesionThresholds,
+    Threshold,
+    Thresholds,
+)
+from gateway.screening.toml_table import TomlTable
+
+_COMPARISONS = tuple(COMPARISONS)
+
+
+def read_thresholds(table: TomlTable | None) -> Thresholds | None:
+    """Read the table ``thresholds`` of a manifest."""
+    if table is None:
+        return None
+    thresholds = Thresholds(
+        id=table.text("id"),
+        score=table.text("score"),
+        unit=table.text("unit"),
+        mark=_threshold(table.table("mark")),
+        flag=_threshold(table.table("flag")),
+        lesion=_lesion_thresholds(table.optional_table("lesion")),
+    )
+    table.done()
+    return thresholds
+
+
+def _lesion_thresholds(table: TomlTable | None) -> LesionThresholds | None:
+    if table is None:
+        return None
+    thresholds = LesionThresholds(
+        score=table.text("score", default="score"),
+        mark=table.number("mark"),
+        flag=table.number("flag"),
+    )
+    table.done()
+    return thresholds
+
+
+def _threshold(table: TomlTable) -> Threshold:
+    threshold = Threshold(
+        value=table.number("value"),
+        at=table.text("at", one_of=_COMPARISONS),
+        operating_point=table.text("operating_point"),
+        false_flag_budget=table.optional_number("false_flag_budget"),
+        also=tuple(_alternative(item) for item in table.tables("also")),
+    )
+    table.done()
+    return threshold
+
+
+def _alternative(table: TomlTable) -> Alternative:
+    other = Alternative(
+        id=table.text("id"),
+        when=read_conditions(table),
+        operating_point=table.text("operating_point"),
+    )
+    table.done()
+    return other
+
+
+def read_conditions(table: TomlTable) -> tuple[Condition, ...]:
+    """Read ``when``: at least one condition."""
+    conditions = tuple(
+        Condition(
+            measure=item.text("measure"),
+            at=item.text("at", one_of=_COMPARISONS),
+            value=item.number("value"),
+        )
+        for item in table.tables("when")
+    )
+    if not conditions:
+        table.refuse("when holds no condition")
+    return conditions
