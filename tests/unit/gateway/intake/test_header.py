@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import statistics
-import time
 from pathlib import Path
 
 import pydicom
@@ -15,9 +13,6 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from gateway.instance import Instance
 from gateway.intake.header import read_header
 from tests.ct_files import ct_dataset, part10
-
-HEADER_SECONDS = 0.002
-"""What one CT slice may take; the walker needs a tenth of it."""
 
 
 def pixels(data: bytes, instance: Instance, number: int = 0) -> bytes:
@@ -102,18 +97,6 @@ def test_real_files_agree_with_pydicom(shared_data: Path) -> None:
                 value = ds[keyword].value
                 stripped = [v.strip() for v in value] if keyword == "ImageType" else value
                 assert instance.attributes[keyword] == stripped
-
-
-def test_a_real_slice_takes_less_than_two_milliseconds(shared_data: Path) -> None:
-    """Intake of a study is not held up by its headers."""
-    path = next((shared_data / "ct" / "chest-transfer-syntaxes").glob("LittleEndianExplicit*"))
-    data = path.read_bytes()
-    times = []
-    for _ in range(50):
-        begun = time.perf_counter()
-        read_header(data)
-        times.append(time.perf_counter() - begun)
-    assert statistics.median(times) < HEADER_SECONDS
 
 
 @pytest.mark.parametrize(

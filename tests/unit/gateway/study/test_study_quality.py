@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -148,18 +147,6 @@ def test_prone_is_legal_and_noted():
 def test_an_empty_volume_is_flagged():
     """Air only."""
     assert "no_body" in pixels(np.full(SHAPE, -1000, np.int16)).codes
-
-
-def test_pixel_quality_is_quick():
-    """300×512×512 takes a few ten milliseconds; here with room for a busy machine."""
-    volume = np.ascontiguousarray(np.kron(body()[:10], np.ones((30, 5, 5), np.int16)))
-    places = geometry_of(frames_at(*range(300), rows=480, columns=480, pixel_spacing=(0.8, 0.8)))
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        pixel_quality(volume, places)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.5
 
 
 def test_a_child_is_refused():
