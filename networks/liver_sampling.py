@@ -5,15 +5,18 @@ Fat moves a little about that of the planting; blood values and report are drawn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
-from networks.liver_scenes import FAT_PERCENT, LiverPool, grade_of, with_fat
+from networks.liver_scenes import FAT_PERCENT, LiverPool, draw_fat, grade_of, with_fat
 from networks.phantoms.clinical import draw_chart
 from networks.phantoms.lesion import Lesion
 from networks.phantoms.patient import Patient
+from networks.phantoms.profiles import ScannerProfile
 from networks.phantoms.region import Axes
 from networks.phantoms.tissue import Tissue
 from networks.roi_sampling import RoiSample, View
@@ -90,6 +93,7 @@ class LiverView:
         number: int | None = None,
         fat_percent: float | None = None,
         varied: bool = True,
+        profile: ScannerProfile | None = None,
     ) -> LiverSample:
         """Draw one sample of a patient.
 
@@ -104,6 +108,8 @@ class LiverView:
             PDFF; near that of the planting by default.
         varied : bool
             Change scale, fat and the end of the scan, and hold values and report back at random.
+        profile : ScannerProfile, optional
+            The scanner; one of those for training is drawn by default.
         """
         told = self.pool.told(seed)
         fats, stage, patient = told["fat_percent"], told["stage"], Patient(**told["patient"])
@@ -113,7 +119,7 @@ class LiverView:
             fat += rng.uniform(-FAT_SHIFT_PERCENT, FAT_SHIFT_PERCENT)
         fat = float(np.clip(fat, *FAT_PERCENT))
         case = with_fat(self.pool.get(seed, place), patient.pdff_percent, fat)
-        box = self.view.look(case, case.variants[0], rng, varied=varied)
+        box = self.view.look(case, case.variants[0], rng, varied=varied, profile=profile)
         chart = draw_chart(rng, patient, fat, stage)
         report = chart.report
         clinical = np.array([chart.values.get(name, np.nan) for name in self.names], np.float32)
@@ -124,6 +130,55 @@ class LiverView:
             if rng.random() < NO_REPORT:
                 report = ""
         return LiverSample(box, clinical, tokens(report), grade_of(fat), stage, fat)
+
+
+class UnseenLivers(Dataset[LiverSample]):
+    """Livers of patients that training never sees, always the same.
+
+    Of a pool of healthy ones each look has another fat fraction within S0.
+
+    Parameters
+    ----------
+    view : LiverView
+    first_seed, count : int
+        The patients.
+    draws : int
+        Looks at each of them, at different fat.
+    profiles : sequence of ScannerProfile
+        Scanners, in turn; by default those for training, drawn.
+    """
+
+    def __init__(
+        self,
+        view: LiverView,
+        first_seed: int,
+        count: int,
+        draws: int,
+        *,
+        profiles: Sequence[ScannerProfile] = (),
+    ) -> None:
+        self.view, self.draws, self.profiles = view, draws, tuple(profiles)
+        self.seeds = range(first_seed, first_seed + count)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.seeds) * self.draws
+
+    def __getitem__(self, index: int) -> LiverSample:
+        """Return one."""
+        if index >= len(self):
+            raise IndexError(index)
+        number, place = divmod(index, len(self.seeds))
+        seed, healthy = self.seeds[place], self.view.pool.healthy
+        rng = np.random.default_rng((seed, 23, number, int(healthy)))
+        return self.view.sample(
+            seed,
+            rng,
+            number=number,
+            fat_percent=draw_fat(rng, 0) if healthy else None,
+            varied=False,
+            profile=self.profiles[(seed + number) % len(self.profiles)] if self.profiles else None,
+        )
 
 
 def organ_shares(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from networks.liver_figures import (
     figures,
     youden_cut,
 )
-from networks.liver_sampling import LiverSample, LiverView, organ_shares, paint
-from networks.liver_scenes import BOX, LiverPool, draw_fat
+from networks.liver_sampling import LiverSample, LiverView, UnseenLivers, organ_shares, paint
+from networks.liver_scenes import BOX, LiverPool
 from networks.metrics import threshold_for
 from networks.nets.ordinal import (
     MULTIPLE,
@@ -87,6 +87,8 @@ class LiverTask(Task):
     name = "liver"
     validate_every = 250
     plan = {"accumulate": 4, "workers": 1}  # noqa: RUF012 - a default that nobody changes
+
+    windows_hu: ClassVar[tuple[tuple[float, float], ...]] = WINDOWS_HU
 
     pool_first: int = option(32)
     pool_size: int = option(400)
@@ -214,6 +216,14 @@ class LiverTask(Task):
             }
         return told
 
+    def evaluate(
+        self, model: Path, thresholds: Mapping[str, float], *, cases: int, workers: int = 0
+    ) -> dict[str, Any]:
+        """Judge an exported file on patients and scanner models that training never sees."""
+        from networks.evaluation.liver import evaluate_liver
+
+        return evaluate_liver(self, model, cases=cases, workers=workers)
+
     # --- export ---------------------------------------------------------------------------
 
     def export(self, network: nn.Module, path: Path) -> None:
@@ -277,31 +287,6 @@ class LiverSampler:
             "steatosis": torch.tensor(drawn.steatosis),
             "fibrosis": torch.tensor(drawn.fibrosis),
         }
-
-
-class UnseenLivers(Dataset[LiverSample]):
-    """Livers of patients that training never sees, always the same.
-
-    Of a pool of healthy ones each look has another fat fraction within S0.
-    """
-
-    def __init__(self, view: LiverView, first_seed: int, count: int, draws: int) -> None:
-        self.view, self.draws = view, draws
-        self.seeds = range(first_seed, first_seed + count)
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.seeds) * self.draws
-
-    def __getitem__(self, index: int) -> LiverSample:
-        """Return one."""
-        if index >= len(self):
-            raise IndexError(index)
-        number, place = divmod(index, len(self.seeds))
-        seed, healthy = self.seeds[place], self.view.pool.healthy
-        rng = np.random.default_rng((seed, 23, number, int(healthy)))
-        fat = draw_fat(rng, 0) if healthy else None
-        return self.view.sample(seed, rng, number=number, fat_percent=fat, varied=False)
 
 
 TASK = LiverTask

@@ -13,8 +13,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from networks.engine import Plan, averaged, train
+from networks.evaluation.liver import given
+from networks.evaluation.thresholds import FILE, write_thresholds
 from networks.export import ParityError, open_session
 from networks.liver_figures import (
+    MODALITIES,
     Judged,
     fib4_auc,
     figures,
@@ -331,6 +334,39 @@ def test_the_file_answers_as_torch(
     monkeypatch.setattr("networks.tasks.liver.SCORE_TOLERANCE", -1.0)
     with pytest.raises(ParityError, match="steatosis"):
         task.export(network, path)
+
+
+def test_an_exported_file_is_judged_on_unseen_scanners(
+    task: BlockTask, network: LiverNet, tmp_path: Path
+) -> None:
+    """Figures of every modality by scanner and difficulty, at the cuts beside the file."""
+    model = tmp_path / "liver_net" / "1" / "model.onnx"
+    task.export(network, model)
+    at = {"value": 1.25, "at": "greater_or_equal"}
+    write_thresholds(tmp_path / "liver_net" / FILE, {"steatosis": {"flag": at}, "healthy": 3})
+    told = task.evaluate(model, {}, cases=5)
+    assert told["cohort"]["grades"]["fibrosis"] == dict.fromkeys("01234", 2)
+    assert told["thresholds"] == {"steatosis_flag": 1.25}
+    assert len(told["strata"]["scanner"]) == 3
+    every = told["strata"]["all"]
+    for modality in MODALITIES:
+        assert len(every["steatosis"][modality]["flag"]["sensitivity"]) == 3
+        assert "flag" not in every["fibrosis"][modality]
+    assert set(told["baseline"]["auc"]) == {"steatosis", "fibrosis"}
+    scores = [case["score"] for case in told["failures"]]
+    assert all(0 <= score <= 4 for score in scores)
+    json.dumps(told, allow_nan=False)
+
+
+def test_less_is_given_by_modality(task: BlockTask) -> None:
+    """The image alone has neither values nor words; the text comes last."""
+    sample = _judged(1, 1, {"ast": 30.0}, 1.0).sample
+    sample = replace(sample, tokens=tokens("liver"))
+    held = [
+        (bool(np.isfinite(clinical).any()), bool(words.any()))
+        for clinical, words in (given(sample, modality) for modality in MODALITIES)
+    ]
+    assert held == [(False, False), (True, False), (True, True)]
 
 
 def test_a_view_lays_the_grid_of_the_manifest(task: BlockTask) -> None:
