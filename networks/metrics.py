@@ -78,8 +78,11 @@ def bootstrap(
         return UNKNOWN
     rng = np.random.default_rng(seed)
     drawn = [statistic(rng.integers(count, size=count)) for _ in range(BOOTSTRAPS)]
+    value = statistic(np.arange(count))
+    if np.isnan(drawn).all():
+        return Figure(value, float("nan"), float("nan"))
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return Figure(statistic(np.arange(count)), float(low), float(high))
+    return Figure(value, float(low), float(high))
 
 
 # --- one score a patient ----------------------------------------------------------------------
@@ -194,7 +197,9 @@ def match_marks(
         Diameter of the mark over that of the lesion; must lie within `SIZE_RATIO`.
     """
     values = np.asarray(scores, np.float64)
-    fits = np.array(inside, bool).reshape(values.size, -1)
+    fits = np.array(inside, bool)
+    if fits.ndim != 2:
+        fits = fits.reshape(values.size, -1 if values.size else 0)
     if size_ratio is not None and fits.size:
         ratio = np.asarray(size_ratio, np.float64).reshape(fits.shape)
         fits &= (ratio >= SIZE_RATIO[0]) & (ratio <= SIZE_RATIO[1])

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from networks.metrics import Figure, specificity, threshold_for
+import numpy as np
+
+from networks.metrics import Figure, bootstrap, specificity, threshold_for
 
 FILE = "thresholds.toml"
 """In the model's folder."""
@@ -43,6 +45,34 @@ def share_threshold(healthy: Sequence[float], share: float) -> dict[str, Any]:
         "at": "greater_or_equal",
         "share": share,
         "measured": Figure(1 - below.value, 1 - below.high, 1 - below.low).rounded(4),
+    }
+
+
+def count_threshold(healthy: Sequence[Sequence[float]], each: float) -> dict[str, Any]:
+    """Return the lowest threshold that at most so many marks a healthy scan reach on average.
+
+    Parameters
+    ----------
+    healthy : sequence of sequence of float
+        Scores of the marks of each scan.
+    each : float
+        Marks a scan.
+
+    Returns
+    -------
+    dict
+        ``value``, ``at``, ``false_positives`` allowed and ``measured``, with its interval.
+    """
+    scores = np.sort(np.concatenate([np.asarray(x, np.float64) for x in healthy]))
+    allowed = int(each * len(healthy))
+    value = float(np.nextafter(scores[-allowed - 1], np.inf)) if allowed < len(scores) else 0.0
+    counts = np.array([(np.asarray(x) >= value).sum() for x in healthy], np.float64)
+    measured = bootstrap(lambda chosen: float(counts[chosen].mean()), len(counts))
+    return {
+        "value": value,
+        "at": "greater_or_equal",
+        "false_positives": each,
+        "measured": measured.rounded(4),
     }
 
 

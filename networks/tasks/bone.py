@@ -31,6 +31,10 @@ class BoneTask(DetectionTask):
         thicknesses_mm={1.0: 0.3, 1.25: 0.15, 2.0: 0.2, 3.0: 0.2, 5.0: 0.15},
     )
     spared: ClassVar[tuple[str, ...]] = METASTASES
+    false_marks: ClassVar[float] = 1.4
+    flag_share: ClassVar[float] = 0.007
+    blob_hu: ClassVar[tuple[float, float]] = (-100.0, 900.0)
+    dark_blobs: ClassVar[bool] = True
 
     @classmethod
     def groups(cls) -> dict[str, Callable[[Lesion], bool]]:

@@ -5,7 +5,10 @@ The network says where; the score is the rule's, on the scan's own pixels of 130
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +63,14 @@ class CalciumTask(RoiTask):
                 for point, radius in zip(course.points_mm, course.radius_mm, strict=True):
                     stamp(labels, nearest, axes, point, float(radius), value)
         return labels
+
+    def evaluate(
+        self, model: Path, thresholds: Mapping[str, float], *, cases: int, workers: int = 0
+    ) -> dict[str, Any]:
+        """Judge the Agatston score that an exported file leads to, on unseen patients."""
+        from networks.evaluation.calcium import evaluate_calcium
+
+        return evaluate_calcium(self, model, cases=cases)
 
 
 def stamp(

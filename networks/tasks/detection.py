@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 
 from networks.detection import DILATION_MM, TARGET, Tile, within
 from networks.detection_export import export_classifier, export_detector
 from networks.detection_losses import classifier_loss, detector_loss, matched
 from networks.detection_run import OrganScan, count_marks, scan_scene, torch_finder
+from networks.evaluation.thresholds import count_threshold, share_threshold
 from networks.metrics import froc_sensitivity
 from networks.nets.crop_classifier import DetectorAndClassifier, crops_at
 from networks.nets.detector import DetectorAnswer, peaks_of
 from networks.phantoms.lesion import Lesion
-from networks.scenes import FIRST_SEED, JUDGE_SEED, default_folder
+from networks.scenes import FIRST_SEED, HEALTHY_SEED, JUDGE_SEED, default_folder
 from networks.tasks.task import Sample, Sampler, Task, option
 from networks.tile_sampling import Scans, TileSampler
 from networks.tile_scenes import PLANTINGS, Planting, TilePool, start_filling
@@ -41,8 +44,11 @@ JUDGED_PATIENTS = 8
 JUDGED_LESIONS, JUDGED_MIMICS = 8, 5
 """Lesions and confounders of each patient that validation looks at."""
 
-FALSE_POSITIVES = (0.5, 1.0, 1.4, 4.0)
-"""A scan, at which sensitivity is told: 1 for nodules, 1.4 for bone."""
+HEALTHY_SCANS = 4
+"""Of each healthy patient, each on another scanner and with other confounders."""
+
+MARK_PART = 0.8
+"""Of the false marks that a check may make a scan, how many its threshold is set for."""
 
 SHAKE_VOXELS = 2.0
 """SD of what such a mark is off the centre."""
@@ -88,7 +94,22 @@ class DetectionTask(Task):
     windows_hu: ClassVar[tuple[tuple[float, float], ...]]
     scans: ClassVar[Scans]
     spared: ClassVar[tuple[str, ...]]
-    """Kinds on which a mark is no false positive where another group is counted."""
+    """Findings: kinds on which a mark is no false positive where another group is counted."""
+
+    limits: ClassVar[tuple[float, ...]] = (0.5, 1.0, 1.4, 4.0)
+    """False marks a scan at which sensitivity is told."""
+
+    false_marks: ClassVar[float]
+    """False marks a scan that the check may make."""
+
+    flag_share: ClassVar[float]
+    """Share of healthy patients that may be flagged (pipelines.md §7.3)."""
+
+    blob_hu: ClassVar[tuple[float, float]]
+    """HU to which the baseline clips."""
+
+    dark_blobs: ClassVar[bool] = False
+    """Whether the baseline marks what is darker than its surroundings as well."""
 
     validate_every: ClassVar[int] = 1000
 
@@ -199,6 +220,11 @@ class DetectionTask(Task):
         """Return the scores by which marks are ranked."""
         return peaks.scores
 
+    @classmethod
+    def flaggable(cls, peaks: Peaks) -> NDArray[np.bool_]:
+        """Return which marks may flag a study."""
+        return np.ones(len(peaks), bool)
+
     def figures(self, found: Sequence[tuple[OrganScan, Peaks]]) -> dict[str, Any]:
         """Return FROC figures of some scans by group, and the share of kinds told."""
         told: dict[str, Any] = {"scans": len(found)}
@@ -215,7 +241,7 @@ class DetectionTask(Task):
                 "lesions": sum(case.lesions for case in cases),
                 **{
                     f"at_{limit:g}": froc_sensitivity(cases, limit).rounded()
-                    for limit in FALSE_POSITIVES
+                    for limit in self.limits
                 },
             }
         told["kind_right"] = self._kinds_right(found)
@@ -231,6 +257,38 @@ class DetectionTask(Task):
                 if lesion.kind in self.kinds and len(hits):
                     right.append(self.kinds[int(peaks.kinds[hits[0]].argmax())] == lesion.kind)
         return round(float(np.mean(right)), 3) if right else float("nan")
+
+    def calibrate(self, network: nn.Module, plan: Plan, count: int = 1000) -> dict[str, Any]:
+        """Set mark by the false marks a healthy scan, flag by the share of healthy scans."""
+        from networks.evaluation.marks import healthy_scans, study_score
+
+        assert isinstance(network, DetectorAndClassifier)
+        finder = torch_finder(network, self.tile, self.windows_hu, bf16=plan.bf16)
+        patients = -(-count // HEALTHY_SCANS)
+        scans = healthy_scans(self, HEALTHY_SEED, patients, scans=HEALTHY_SCANS)
+        total = patients * HEALTHY_SCANS
+        marks, studies = [], []
+        for scan in track(scans, self.name, total=total, console=Console(stderr=True)):
+            peaks = finder.find(scan.hu, scan.mask)
+            marks.append(self.ranked(peaks))
+            studies.append(study_score(self, peaks))
+        return {
+            "check": self.name,
+            "score": "probability",
+            "healthy": total,
+            "patients": patients,
+            "seeds": [HEALTHY_SEED, HEALTHY_SEED + patients],
+            "mark": count_threshold(marks, MARK_PART * self.false_marks),
+            "flag": share_threshold(studies, self.flag_share),
+        }
+
+    def evaluate(
+        self, model: Path, thresholds: Mapping[str, float], *, cases: int, workers: int = 0
+    ) -> dict[str, Any]:
+        """Judge the exported files on patients and scanner models that training never sees."""
+        from networks.evaluation.marks import evaluate_marks
+
+        return evaluate_marks(self, model, thresholds, cases=cases)
 
     def export(self, network: nn.Module, path: Path) -> None:
         """Write the detector, and the classifier beside it."""

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from networks.detection import Tile
 from networks.phantoms.lesion import Lesion
 from networks.tasks.detection import DetectionTask
 from networks.tile_sampling import Scans
+from postprocess.detections import Peaks
 
 FOLLOW_UP_MM = 6.0
 """Smaller nodules need no follow-up by Lung-RADS and Fleischner."""
@@ -33,6 +37,9 @@ class NoduleTask(DetectionTask):
         thicknesses_mm={1.0: 0.45, 1.25: 0.2, 1.5: 0.15, 2.0: 0.1, 3.0: 0.1},
     )
     spared: ClassVar[tuple[str, ...]] = kinds
+    false_marks: ClassVar[float] = 1.0
+    flag_share: ClassVar[float] = 0.01
+    blob_hu: ClassVar[tuple[float, float]] = (-1000.0, 200.0)
 
     @classmethod
     def groups(cls) -> dict[str, Callable[[Lesion], bool]]:
@@ -41,6 +48,11 @@ class NoduleTask(DetectionTask):
             "from_6_mm": lambda lesion: lesion.diameter_mm >= FOLLOW_UP_MM,
             "below_6_mm": lambda lesion: lesion.diameter_mm < FOLLOW_UP_MM,
         }
+
+    @classmethod
+    def flaggable(cls, peaks: Peaks) -> NDArray[np.bool_]:
+        """Return which marks are large enough for a follow-up."""
+        return peaks.diameters_mm >= FOLLOW_UP_MM
 
 
 TASK = NoduleTask

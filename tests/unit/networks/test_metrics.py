@@ -82,6 +82,13 @@ def test_one_mark_a_lesion_and_the_rest_are_false() -> None:
     assert case.lesions == 2
 
 
+def test_a_scan_without_marks_still_has_its_lesions() -> None:
+    """Nothing is hit, and what was missed counts."""
+    case = match_marks([], np.zeros((0, 3)), np.ones((0, 3)))
+    assert (len(case.scores), case.lesions) == (0, 3)
+    assert froc_point([case], 0.5) == (0, 0)
+
+
 def test_froc_on_three_patients() -> None:
     """Two lesions and three false marks, counted by hand."""
     cases = [
