@@ -141,6 +141,16 @@ class ScreeningSettings:
     site: str = "default"
     """Name of the threshold set in use."""
 
+    screening_rule: str = "lung_rads_2022"
+    """``lung_rads_2022`` or ``c_lung_rads`` for lung nodules of screening exams."""
+
+
+CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("screening", "missing_age"): ("accept", "refuse"),
+    ("screening", "screening_rule"): ("lung_rads_2022", "c_lung_rads"),
+}
+"""Group and setting → the words it takes, where it takes no others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -185,6 +195,9 @@ class Settings:
                 raise UsageError(f"Unknown setting {name}; did you mean {near[0]}?")
             group, key = name.removeprefix("ONESCAN_").lower().split("__", 1)
             groups[group][key] = _convert(name, text, getattr(_group_type(group)(), key))
+            words = CHOICES.get((group, key))
+            if words and text not in words:
+                raise UsageError(f"{name}={text!r} is not one of {', '.join(words)}.")
         if url := environ.get("DATABASE_URL"):
             groups["store"]["database_url"] = url
         home = environ.get("ONESCAN_HOME") or _default_home(environ)

@@ -16,7 +16,7 @@ import gateway.exceptions as exceptions
 from gateway import __version__
 from gateway.commands import COMMANDS
 from gateway.screening.reasons import REASONS
-from gateway.settings import Settings, environment_names
+from gateway.settings import CHOICES, Settings, environment_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +80,8 @@ def test_settings_survive_the_environment() -> None:
         if not item:
             continue
         default = getattr(getattr(Settings(home=Path("/tmp/x")), group), item)
-        environ[name] = f"{default}x" if isinstance(default, str) else str(default + 1)
+        words = CHOICES.get((group, item), (f"{default}x",))
+        environ[name] = words[-1] if isinstance(default, str) else str(default + 1)
     settings = Settings.from_environ(environ)
     assert settings.to_environ() == environ
     assert {f.name for f in fields(Settings)} > {"home", "api", "store"}
