@@ -9,18 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.exceptions import ManifestError
-from gateway.screening.liver import steatosis
 from gateway.screening.manifest import Manifest
-from gateway.screening.rules.rule import Rule, RuleInput, RuleOutput
+from gateway.screening.rules.calcium import calcium
+from gateway.screening.rules.liver import liver
+from gateway.screening.rules.rule import Rule
 
-
-def _steatosis(given: RuleInput) -> RuleOutput:
-    return RuleOutput(
-        measures=steatosis(given.median_hu("liver"), given.median_hu("spleen"), given.parameters)
-    )
-
-
-RULES: Mapping[str, Rule] = {"steatosis": _steatosis}
+RULES: Mapping[str, Rule] = {"cac_drs": calcium, "liver": liver}
 """Name in the manifest → function."""
 
 

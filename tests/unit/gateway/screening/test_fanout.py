@@ -16,18 +16,17 @@ from gateway.screening.anatomy import parse_anatomy
 from gateway.screening.fanout import FanOut
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest, Rule
-from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.plan import Plan, Step
 from gateway.screening.rules import RULES, RuleInput, RuleOutput
 from gateway.screening.series_facts import SeriesFacts
 from gateway.screening.subject import Subject
 from gateway.screening.thresholds import LesionThresholds
-from gateway.settings import ROOT
 from gateway.testing import FakeTriton, anatomy_measures
 from gateway.triton.shared_memory import SharedLabels, SharedVolume
 from gateway.triton.tensors import Inference
+from tests.rule_check import rule_check
 
-LIVER = load_manifests(ROOT / "model_repository")["liver"]
+LIVER = rule_check()
 AFFINE = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]], np.float64)
 
 
@@ -42,6 +41,7 @@ def check(name: str, **changes: Any) -> Manifest:
         "scores": ("pdff_percent",),
         "indeterminate": (),
         "timeout_seconds": 5.0,
+        "models": {},
     }
     return dataclasses.replace(LIVER, name=name, **(given | changes))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.screening.liver import pdff_percent, steatosis
 from gateway.screening.manifest_reader import load_manifests
+from gateway.screening.steatosis import pdff_percent, steatosis
 from gateway.screening.verdict import Verdict, judge
 from gateway.settings import ROOT
 

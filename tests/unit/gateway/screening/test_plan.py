@@ -10,13 +10,12 @@ import pytest
 
 from gateway.screening.anatomy import Anatomy, parse_anatomy
 from gateway.screening.manifest import Manifest, Roi
-from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.phase import contrast_phase
 from gateway.screening.plan import SeriesFacts, Step, in_order, plan_check
-from gateway.settings import ROOT
 from gateway.testing import anatomy_measures, organ
+from tests.rule_check import manifests_with_rule
 
-MANIFESTS = load_manifests(ROOT / "model_repository")
+MANIFESTS = manifests_with_rule()
 LIVER = MANIFESTS["liver"]
 AFFINE = np.array([[0, 0, 1, -50], [0, 1, 0, -50], [1, 0, 0, 0], [0, 0, 0, 1]], np.float64)
 """1 mm voxels: (slice, row, column) → LPS mm."""

@@ -18,16 +18,16 @@ from gateway.exceptions import ModelOutputError, ModelTimeoutError, StubDiedErro
 from gateway.intake.folders import collect
 from gateway.runtime.home import home_digest
 from gateway.screening.findings import CheckResult
-from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.plan import Plan
 from gateway.screening.screener import Request, StudyResult, screen_study
-from gateway.settings import ROOT, Settings
+from gateway.settings import Settings
 from gateway.testing import Call, FakeTriton, anatomy_inference, anatomy_measures, organ
 from gateway.triton.tensors import Inference
 from preprocess.organs import open_organs
+from tests.rule_check import manifests_with_rule
 from tests.small_ct import write_small_ct
 
-MANIFESTS = load_manifests(ROOT / "model_repository")
+MANIFESTS = manifests_with_rule()
 
 
 class Screened:
