@@ -20,11 +20,22 @@ from preprocess.region import REGION_NAME
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = ROOT / "model_repository"
 
-MODELS = {"anatomy", "anatomy_net", "ct_postprocess", "ct_preprocess"}
+NETWORKS = {"anatomy_net", "aorta_net", "calcium_net", "liver_net", "pancreas_net", "stomach_net"}
+
+MODELS = NETWORKS | {
+    "anatomy",
+    "aorta",
+    "calcium",
+    "ct_postprocess",
+    "ct_preprocess",
+    "liver",
+    "pancreas",
+    "stomach",
+}
 """What Triton loads."""
 
-RULES = {"liver"}
-"""Pipelines without a model."""
+RULES: set[str] = set()
+"""Checks that are a rule over another pipeline."""
 
 CONFIGS = sorted(REPOSITORY.glob("*/config.pbtxt"))
 MANIFESTS = sorted(REPOSITORY.glob("*/pipeline.toml"))
@@ -75,7 +86,7 @@ def test_every_tensor_says_its_axes_and_unit(path: Path) -> None:
     lines = [
         line for line in path.read_text().splitlines() if "data_type:" in line and "dims" in line
     ]
-    described = [line for line in lines if "random_data" not in line]
+    described = [line for line in lines if "_data: true" not in line]
     assert described
     assert not [line for line in described if not re.search(r"#\s+\S+", line)]
 
@@ -190,8 +201,27 @@ def test_the_gate_measures_organs_that_anatomy_has() -> None:
     organs = set(manifest["recipe"]["post"]["labels"][1:])
     assert set(manifest["phase"]["native_max_hu"]) <= organs
     for path in MANIFESTS:
-        needs = tomllib.loads(path.read_text())["requires"].get("organs", [])
-        assert {need["name"] for need in needs} <= organs
+        check = tomllib.loads(path.read_text())
+        assert {need["name"] for need in check["requires"].get("organs", [])} <= organs
+        assert set(check.get("roi", {}).get("organs", [])) <= organs
+        post = check.get("recipe", {}).get("post", {})
+        assert {*post.get("within", []), *post.get("organs", [])} <= organs
+        assert post.get("noise_organ", "aorta") in organs
+
+
+def test_an_ensemble_takes_what_its_manifest_sends() -> None:
+    """Organs, clinical values and report; what is not sent is not taken."""
+    for path in MANIFESTS:
+        check = tomllib.loads(path.read_text())
+        if check["kind"] == "rule":
+            continue
+        taken = set(tensors(parsed(check["ensemble"]).input))
+        sent = {
+            "ORGANS": check["inputs"].get("organs", False),
+            "CLINICAL": bool(check["inputs"]["clinical"]),
+            "REPORT": check["inputs"]["report"],
+        }
+        assert {name for name, is_sent in sent.items() if is_sent} == taken & set(sent)
 
 
 def test_every_key_of_a_manifest_is_documented() -> None:

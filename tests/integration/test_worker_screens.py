@@ -22,6 +22,7 @@ from gateway.instance import Instance
 from gateway.intake.header import read_header
 from gateway.log import Scrubber, configure_logging
 from gateway.results.json import schema, screening_result
+from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import Settings, StoreSettings, WorkerSettings
 from gateway.store import screenings
 from gateway.store.database import Database
@@ -300,7 +301,8 @@ async def test_the_worker_reports_itself(bench: Bench, triton: FakeTriton) -> No
     async with bench.worker(triton, probe):
         [one] = await eventually(seen)
         assert not one["triton_ready"]
-        assert one["checks"] == ["liver"]
+        installed = load_manifests(bench.settings.model_repository).values()
+        assert one["checks"] == [manifest.name for manifest in installed if manifest.is_check]
         ready = True
 
         async def seen_ready() -> bool:
