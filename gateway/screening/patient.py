@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.instance import Instance
+from gateway.screening.clinical import numbers
 from gateway.screening.manifest import Manifest
 from gateway.settings import ScreeningSettings
 from gateway.study.attributes import age_years, values
@@ -31,6 +32,12 @@ def patient_of(instances: Sequence[Instance]) -> Patient:
     attributes = instances[0].attributes
     sex = "".join(values(attributes, "PatientSex")[:1]).upper()
     return Patient(age_years=age_years(attributes), sex=sex if sex in ("F", "M") else None)
+
+
+def known_of(patient: Patient) -> dict[str, float]:
+    """Give what the headers say as clinical inputs, for what a partner did not send."""
+    kept: dict[str, object] = {"age_years": patient.age_years, "sex": patient.sex}
+    return numbers({name: value for name, value in kept.items() if value is not None})
 
 
 def identity_reason(instances: Sequence[Instance]) -> str | None:

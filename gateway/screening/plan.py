@@ -19,12 +19,35 @@ Box = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesChoice:
+    """Which series of the study a check is given."""
+
+    series_instance_uid: str | None = None
+    """None where none is fit."""
+
+    key: str | None = None
+    """The UID, with ``#part`` where it holds several volumes."""
+
+    runner_up: str | None = None
+    """Key of the second best."""
+
+    explanation: str = ""
+    """Score and its parts, or that there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One check in a plan."""
 
     check: str
     latency_class: str
-    series_instance_uid: str | None = None
+    choice: SeriesChoice = field(default_factory=SeriesChoice)
+    after: tuple[str, ...] = ()
+    """Checks whose results it waits for."""
+
+    recipe_digest: str | None = None
+    """Of what the network is given; None where no network is asked."""
+
     reason: str | None = None
     """Why it is not evaluated; None when it runs."""
 
@@ -48,12 +71,22 @@ class Step:
         """Whether the check is evaluated."""
         return self.reason is None
 
+    @property
+    def series_instance_uid(self) -> str | None:
+        """Of the series that it looks at."""
+        return self.choice.series_instance_uid
+
     def to_json(self) -> dict[str, Any]:
         """Give plain values."""
         return {
             "check": self.check,
             "latency_class": self.latency_class,
             "series_instance_uid": self.series_instance_uid,
+            "series_key": self.choice.key,
+            "runner_up": self.choice.runner_up,
+            "explanation": self.choice.explanation,
+            "after": list(self.after),
+            "recipe_digest": self.recipe_digest,
             "state": "runs" if self.runs else "not_evaluated",
             "reason": self.reason,
             "doubt": self.doubt,
@@ -75,13 +108,10 @@ class Plan:
         return {"checks": [step.to_json() for step in self.steps]}
 
 
-def skipped(manifest: Manifest, reason: str, series_instance_uid: str | None = None) -> Step:
+def skipped(manifest: Manifest, reason: str, choice: SeriesChoice) -> Step:
     """Plan a check that is not evaluated."""
     return Step(
-        check=manifest.name,
-        latency_class=manifest.latency_class,
-        series_instance_uid=series_instance_uid,
-        reason=reason,
+        check=manifest.name, latency_class=manifest.latency_class, choice=choice, reason=reason
     )
 
 
@@ -94,6 +124,7 @@ def plan_check(
     manifest: Manifest,
     *,
     facts: SeriesFacts,
+    choice: SeriesChoice,
     anatomy: Anatomy,
     phase: Phase,
     shape: tuple[int, int, int],
@@ -111,6 +142,8 @@ def plan_check(
         The check.
     facts : SeriesFacts
         Of the series that the volume was decoded from.
+    choice : SeriesChoice
+        How that series was chosen.
     anatomy, phase
         What was seen in it.
     shape : tuple of int
@@ -118,7 +151,6 @@ def plan_check(
     affine, anatomy_affine : (4, 4) ndarray of float64
         (slice, row, column) of volume and of anatomy grid → LPS mm.
     """
-    uid = facts.series_instance_uid
     unmet: list[tuple[OrganNeed, str]] = [
         (need, reason)
         for need in manifest.needs.organs
@@ -126,19 +158,21 @@ def plan_check(
     ]
     for need, reason in unmet:
         if need.otherwise == "not_evaluated":
-            return skipped(manifest, reason, uid)
+            return skipped(manifest, reason, choice)
     if phase.name not in manifest.needs.contrast:
-        return skipped(manifest, phase.reason or "contrast", uid)
+        return skipped(manifest, phase.reason or "contrast", choice)
     doubt = "orientation_conflict" if anatomy.mirrored else None
     if manifest.needs.kvp and facts.kvp not in manifest.needs.kvp:
         if manifest.needs.kvp_otherwise == "not_evaluated":
-            return skipped(manifest, "kvp", uid)
+            return skipped(manifest, "kvp", choice)
         doubt = doubt or "kvp"
     box = _roi(manifest.roi, anatomy, shape, affine, anatomy_affine)
     return Step(
         check=manifest.name,
         latency_class=manifest.latency_class,
-        series_instance_uid=uid,
+        choice=choice,
+        after=manifest.after,
+        recipe_digest=manifest.recipe_digest if manifest.has_network else None,
         doubt=doubt,
         slab=(box[0], box[1]),
         roi=(0, box[1] - box[0], *box[2:]),

@@ -37,7 +37,11 @@ _ALL = (
         "The study holds images of more than one patient.",
         "该检查包含不止一位患者的图像。",
     ),
-    Reason("wrong_modality", "The study holds no CT series.", "该检查不含CT序列。"),
+    Reason(
+        "wrong_modality",
+        "The study holds no series of this check's modality.",
+        "该检查不含本项筛查所需模态的序列。",
+    ),
     Reason(
         "secondary_capture",
         "The images are secondary captures, not CT slices.",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,17 +19,17 @@ from gateway.exceptions import ModelError, SeriesError, StubDiedError
 from gateway.instance import Instance
 from gateway.log import get_logger
 from gateway.screening.anatomy import parse_anatomy
+from gateway.screening.choosing import Chosen, choose_for_checks
 from gateway.screening.clock import Clock
 from gateway.screening.fanout import FanOut, Infers, OnResult
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import ANATOMY, Manifest
-from gateway.screening.patient import age_reason, identity_reason, patient_of
+from gateway.screening.patient import known_of, patient_of
 from gateway.screening.phase import contrast_phase
 from gateway.screening.plan import (
     Plan,
     Step,
     in_order,
-    manifests_in_order,
     plan_check,
     skipped,
 )
@@ -41,21 +40,23 @@ from gateway.screening.prepare import (
     scanner_offset,
 )
 from gateway.screening.provenance import check_provenance, digest_of_uids
-from gateway.screening.reasons import reason_of_error, reason_of_refusals
+from gateway.screening.reasons import reason_of_error
+from gateway.screening.request import Request, StudyResult
 from gateway.screening.series_facts import facts_of
 from gateway.screening.subject import Subject
 from gateway.screening.threads import in_thread
 from gateway.settings import Settings
 from gateway.store.objects import ObjectReader
-from gateway.study.choice import choose_series
 from gateway.study.geometry import SeriesGeometry
 from gateway.study.quality import Quality
-from gateway.study.series import Series, group_series
+from gateway.study.series import Series
 from gateway.triton.client import PRIORITY_STAT
 from gateway.triton.shared_memory import SharedLabels, SharedVolume
 from gateway.triton.tensors import Inference
 from preprocess.bodybox import body_box
 from preprocess.recipe import Recipe
+
+__all__ = ["Request", "StudyResult", "screen_study"]
 
 log = get_logger("onescan.screening")
 
@@ -70,46 +71,6 @@ async def _silent(_: Any) -> None:
 
 def _unlimited(_: int) -> AbstractAsyncContextManager[None]:
     return nullcontext()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is asked of a study."""
-
-    checks: Sequence[str]
-    lane: str = "routine"
-    exam_context: str = "unknown"
-    clinical: Mapping[str, float] = field(default_factory=dict)
-    report: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyResult:
-    """What was learnt of a study beside the checks' results, which were handed over one by one."""
-
-    quality: Mapping[str, Any] = field(default_factory=dict)
-    """Series key → quality control."""
-
-    series: Sequence[Mapping[str, Any]] = ()
-    anatomy: Mapping[str, Any] = field(default_factory=dict)
-    """Series key → organs and phase."""
-
-    timings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Stage → ``wall_seconds``, ``cpu_seconds``."""
-
-    provenance: Mapping[str, Any] = field(
-        default_factory=lambda: {"software_version": __version__, "inputs": {}}
-    )
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain values."""
-        return {
-            "quality": dict(self.quality),
-            "series": list(self.series),
-            "anatomy": dict(self.anatomy),
-            "timings": dict(self.timings),
-            "provenance": dict(self.provenance),
-        }
 
 
 async def screen_study(
@@ -193,6 +154,7 @@ class _Run:
         self.quality: dict[str, Any] = {}
         self.anatomy: dict[str, Any] = {}
         self.inputs: dict[str, Any] = {}
+        self.chosen = Chosen(by_series=())
         self.recipe = Recipe.from_json(manifests[ANATOMY].recipe_json or "")
         self.labels = tuple(getattr(self.recipe.post, "labels", ()))
 
@@ -201,14 +163,22 @@ class _Run:
         with self.clock.stage("total"):
             await self.on_stage("series")
             with self.clock.stage("series"):
-                by_series, described = await in_thread(self._choose)
+                self.chosen = await in_thread(
+                    choose_for_checks,
+                    self.instances,
+                    self.manifests,
+                    self.request.checks,
+                    self.settings.screening,
+                )
+            self.steps += self.chosen.skipped
             if self.steps:
                 await self._tell(Plan(steps=tuple(self.steps)), None)
-            for series, checks in by_series:
+            await self._tell_unserved()
+            for series, checks in self.chosen.by_series:
                 try:
                     await self._screen_series(series, checks)
                 except SeriesError as error:
-                    await self._skip(series, checks, reason_of_error(error))
+                    await self._skip(checks, reason_of_error(error))
                 except StubDiedError:
                     raise
                 except ModelError as error:
@@ -218,53 +188,13 @@ class _Run:
                 await self.fan_out.finish()
         return StudyResult(
             quality=self.quality,
-            series=described,
+            series=self.chosen.described,
             anatomy=self.anatomy,
             timings=self.clock.timings,
             provenance={"software_version": __version__, "inputs": self.inputs},
         )
 
-    def _choose(self) -> tuple[list[tuple[Series, list[Manifest]]], list[dict[str, Any]]]:
-        """Choose a series for each check; what has none is skipped with its reason."""
-        every = group_series(self.instances)
-        chosen: dict[str, tuple[Series, list[Manifest]]] = {}
-        choices: dict[str, Any] = {}
-        refused = identity_reason(self.instances)
-        for manifest in manifests_in_order(self.manifests, self.request.checks):
-            choice = choose_series(every, manifest.requirement)
-            choices[manifest.name] = choice.to_json()
-            weightless = None if manifest.can_run else "no_reference_weights"
-            reason = (
-                refused
-                or weightless
-                or (
-                    age_reason(choice.chosen.instances, manifest, self.settings.screening)
-                    if choice.chosen
-                    else reason_of_refusals([refusal.code for refusal in choice.refused.values()])
-                )
-            )
-            if reason is not None:
-                uid = choice.chosen.uid if choice.chosen else None
-                self.steps.append(skipped(manifest, reason, uid))
-            elif choice.chosen is not None:
-                chosen.setdefault(choice.chosen.key, (choice.chosen, []))[1].append(manifest)
-        described = [
-            {
-                "series_instance_uid": series.uid,
-                "key": series.key,
-                "modality": series.modality,
-                "slices": len(series.frames),
-                "thickness_mm": series.thickness_mm,
-                "kernel": series.kernel,
-                "refusal": series.refusal.code if series.refusal else None,
-                "notes": list(series.notes),
-                "choices": {check: _role(series.key, choice) for check, choice in choices.items()},
-            }
-            for series in every
-        ]
-        return list(chosen.values()), described
-
-    async def _screen_series(self, series: Series, checks: list[Manifest]) -> None:
+    async def _screen_series(self, series: Series, checks: Sequence[Manifest]) -> None:
         header = header_verdict(series)
         self.quality[series.key] = header.to_json()
         header.raise_if_refused()
@@ -292,7 +222,7 @@ class _Run:
                 await self._screen_volume(series, checks, volume, quality)
 
     async def _screen_volume(
-        self, series: Series, checks: list[Manifest], volume: SharedVolume, quality: Quality
+        self, series: Series, checks: Sequence[Manifest], volume: SharedVolume, quality: Quality
     ) -> None:
         geometry = series.geometry
         uids = tuple(dict.fromkeys(frame.sop_instance_uid for frame in geometry.frames))
@@ -307,7 +237,7 @@ class _Run:
     async def _check_volume(
         self,
         series: Series,
-        checks: list[Manifest],
+        checks: Sequence[Manifest],
         volume: SharedVolume,
         quality: Quality,
         uids: tuple[str, ...],
@@ -336,6 +266,7 @@ class _Run:
                     plan_check(
                         manifest,
                         facts=facts,
+                        choice=self.chosen.choices[manifest.name],
                         anatomy=anatomy,
                         phase=phase,
                         shape=series.geometry.shape,
@@ -346,14 +277,15 @@ class _Run:
                 )
             )
             self.steps += plan.steps
+        patient = patient_of(series.instances)
         subject = Subject(
             volume=volume,
             affine=geometry.affine,
             anatomy=anatomy,
             facts=facts,
             organs=labels.organs(seen.mask_geometry, self.labels),
-            patient=patient_of(series.instances),
-            clinical=self.request.clinical,
+            patient=patient,
+            clinical={**known_of(patient), **self.request.clinical},
             report=self.request.report,
             lane=self.request.lane,
             exam_context=self.request.exam_context,
@@ -411,13 +343,30 @@ class _Run:
                 )
             )
 
-    async def _skip(self, series: Series, checks: list[Manifest], reason: str) -> None:
+    async def _tell_unserved(self) -> None:
+        """Tell of the images for which no check is installed."""
+        for name, series in self.chosen.unserved.items():
+            await self.fan_out.release(
+                CheckResult.without_answer(
+                    name,
+                    "not_evaluated",
+                    "no_check_installed",
+                    provenance={
+                        "series_instance_uids": list(dict.fromkeys(one.uid for one in series)),
+                        "software_version": __version__,
+                    },
+                )
+            )
+
+    async def _skip(self, checks: Sequence[Manifest], reason: str) -> None:
         """Skip checks whose series turned out to be unfit."""
-        steps = tuple(skipped(manifest, reason, series.uid) for manifest in checks)
+        steps = tuple(
+            skipped(manifest, reason, self.chosen.choices[manifest.name]) for manifest in checks
+        )
         self.steps += steps
         await self._tell(Plan(steps=steps), None)
 
-    async def _fail(self, checks: list[Manifest], reason: str) -> None:
+    async def _fail(self, checks: Sequence[Manifest], reason: str) -> None:
         """Fail checks whose anatomy did not answer."""
         for manifest in checks:
             await self.fan_out.release(
@@ -433,13 +382,3 @@ class _Run:
 
 def _shape(mask: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
     return mask.shape[0], mask.shape[1], mask.shape[2]
-
-
-def _role(key: str, choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what a choice made of one series."""
-    for role in ("chosen", "runner_up"):
-        if choice[role] == key:
-            return {"role": role, "score": choice["scores"][key]["total"]}
-    if key in choice["refused"]:
-        return {"role": "refused", **choice["refused"][key]}
-    return {"role": "candidate", "score": choice["scores"][key]["total"]}

@@ -11,7 +11,8 @@ import pytest
 from gateway.screening.anatomy import Anatomy, parse_anatomy
 from gateway.screening.manifest import Manifest, Roi
 from gateway.screening.phase import contrast_phase
-from gateway.screening.plan import SeriesFacts, Step, in_order, plan_check
+from gateway.screening.plan import SeriesChoice, Step, in_order, plan_check
+from gateway.screening.series_facts import SeriesFacts
 from gateway.testing import anatomy_measures, organ
 from tests.rule_check import manifests_with_rule
 
@@ -24,6 +25,11 @@ GRID = np.array([[0, 0, 3, -49], [0, 3, 0, -49], [3, 0, 0, 1], [0, 0, 0, 1]], np
 """The 3 mm anatomy grid of the same volume."""
 
 
+CHOICE = SeriesChoice(
+    series_instance_uid="1.2.3", key="1.2.3#1", runner_up="1.2.4", explanation="Score 9.0."
+)
+
+
 def step(
     manifest: Manifest = LIVER, *, kvp: float | None = 120.0, **organs: dict[str, Any]
 ) -> Step:
@@ -33,6 +39,7 @@ def step(
     return plan_check(
         manifest,
         facts=SeriesFacts(series_instance_uid="1.2.3", kvp=kvp),
+        choice=CHOICE,
         anatomy=anatomy,
         phase=contrast_phase(anatomy, gate),
         shape=(100, 100, 100),
@@ -131,3 +138,23 @@ def test_stat_checks_come_first() -> None:
         Step(check="aorta", latency_class="stat"),
     ]
     assert [s.check for s in in_order(steps)] == ["aorta", "calcium", "bone"]
+
+
+def test_a_plan_says_all_that_was_decided() -> None:
+    """Series and runner-up, slab and region, and what its network is given."""
+    network = dataclasses.replace(
+        LIVER,
+        kind="network",
+        recipe_digest="f" * 64,
+        after=("bone",),
+        roi=Roi(organs=("liver",), margin_mm=(3.0,) * 3),
+    )
+    said = step(network).to_json()
+    assert said["series_key"] == "1.2.3#1"
+    assert said["runner_up"] == "1.2.4"
+    assert said["explanation"] == "Score 9.0."
+    assert said["after"] == ["bone"]
+    assert said["recipe_digest"] == "f" * 64
+    assert said["slab"] == [4, 26]
+    assert said["roi"][:2] == [0, 22]
+    assert step(LIVER).to_json()["recipe_digest"] is None

@@ -120,7 +120,7 @@ async def test_the_anatomy_is_asked_by_reference(tmp_path: Path, triton: FakeTri
         ({"PatientAge": "012Y"}, "age_under_18"),
         ({"RescaleSlope": "0"}, "zero_rescale_slope"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
-        ({"Modality": "MR"}, "wrong_modality"),
+        ({"Modality": "OT"}, "wrong_modality"),
         ({"ConvolutionKernel": "B70f"}, "kernel"),
         ({"LossyImageCompression": "01"}, "lossy_compression"),
     ],
@@ -313,3 +313,76 @@ async def test_the_label_map_of_anatomy_is_shared_while_checks_run(tmp_path: Pat
     np.testing.assert_array_equal(seen[0], mask)
     assert held == [2 * 24 * 64 * 64 + 25 * 65 * 65]  # the volume, and its 3 mm grid at most
     assert not regions(tmp_path)
+
+
+OTHERS = [
+    ("MG", "1.2.840.10008.5.1.4.1.1.1.2", "mammography"),
+    ("CR", "1.2.840.10008.5.1.4.1.1.1", "radiography"),
+    ("DX", "1.2.840.10008.5.1.4.1.1.1.1", "radiography"),
+    ("MR", "1.2.840.10008.5.1.4.1.1.4", "magnetic_resonance"),
+    ("US", "1.2.840.10008.5.1.4.1.1.6.1", "ultrasound"),
+]
+
+
+@pytest.mark.parametrize(("modality", "sop_class", "name"), OTHERS)
+async def test_other_images_are_told_of_and_never_reach_a_ct_check(
+    tmp_path: Path, triton: FakeTriton, modality: str, sop_class: str, name: str
+) -> None:
+    """Whatever their geometry says: the CT check has no series, the image no check."""
+    write_small_ct(tmp_path / "ct", changes={"Modality": modality, "SOPClassUID": sop_class})
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert {result.check: (result.state, result.reason) for result in out.results} == {
+        "liver": ("not_evaluated", "wrong_modality"),
+        name: ("not_evaluated", "no_check_installed"),
+    }
+    assert not triton.calls
+    told = out.results[-1]
+    assert told.provenance["series_instance_uids"] == [out.study.series[0]["series_instance_uid"]]
+    assert "No check is installed" in told.text["en"]
+
+
+@pytest.mark.parametrize(("modality", "sop_class", "name"), OTHERS)
+async def test_another_image_that_says_ct_is_refused_by_its_class(
+    tmp_path: Path, triton: FakeTriton, modality: str, sop_class: str, name: str
+) -> None:
+    """Modality alone is what somebody typed."""
+    write_small_ct(tmp_path / "ct", changes={"SOPClassUID": sop_class})
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert out.said == [("not_evaluated", "wrong_modality")]
+    assert not triton.calls
+
+
+async def test_another_image_beside_a_ct_leaves_the_ct_its_checks(
+    tmp_path: Path, triton: FakeTriton
+) -> None:
+    """Each is answered for itself."""
+    uid = "1.2.3.4.5.7"
+    write_small_ct(tmp_path / "ct" / "a", study_instance_uid=uid)
+    write_small_ct(tmp_path / "ct" / "b", study_instance_uid=uid, changes={"Modality": "MR"})
+    out = await screened(tmp_path / "ct", tmp_path, triton)
+    assert {result.check: result.state for result in out.results} == {
+        "liver": "negative",
+        "magnetic_resonance": "not_evaluated",
+    }
+
+
+async def test_the_age_of_the_header_is_given_to_a_network(
+    tmp_path: Path, triton: FakeTriton
+) -> None:
+    """Where the partner sent none; what is missing is NaN, never zero."""
+    write_small_ct(tmp_path / "ct")
+    triton.script("liver_net", anatomy_inference({"pdff_percent": 3.0}))
+    liver = dataclasses.replace(
+        MANIFESTS["liver"],
+        kind="network",
+        ensemble="liver_net",
+        rule=None,
+        recipe_json=MANIFESTS["anatomy"].recipe_json,
+        classes=(),
+        scores=(),
+        clinical=("age_years", "ast"),
+    )
+    await screened(tmp_path / "ct", tmp_path, triton, manifests={**MANIFESTS, "liver": liver})
+    given = triton.calls[-1].clinical
+    assert given is not None
+    np.testing.assert_array_equal(given, np.array([55.0, np.nan], np.float32))
