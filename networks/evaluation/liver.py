@@ -82,7 +82,7 @@ def answers(
     loader = DataLoader(livers, batch_size=None, num_workers=workers)
     for sample in track(loader, "liver", total=len(livers), console=Console(stderr=True)):
         volume = windowed(torch.from_numpy(sample.box.hu)[None], windows_hu).numpy()
-        scores = {}
+        scores: dict[str, tuple[float, ...]] = {}
         for modality in MODALITIES:
             clinical, words = given(sample, modality)
             found = session.run(

@@ -32,6 +32,10 @@ EMBEDDED = 48
 
 TEXT_WIDTH = 24
 
+STEEP = 4.0
+"""Logits a unit of score: S2 spans 8 HU, and steep slopes grow slowly out of flat ones (measured on
+the heads alone: a loss of 0.17 after 250 steps, where 1 leaves 0.32)."""
+
 GENTLE = 0.1
 """Scale at which a block's change begins: depth without normalisation."""
 
@@ -157,7 +161,8 @@ class LiverEncoder(nn.Module):
         level = weighted_mean(mean, deep)
         between = (weighted_mean(mean.square(), deep) - level.square()).clamp(min=0)
         told = [
-            4 * level, 4 * weighted_mean(mean, far), 4 * (level - weighted_mean(mean, far)),
+            8 * level - 4, 8 * weighted_mean(mean, far) - 4,
+            8 * (level - weighted_mean(mean, far)),
             10 * (weighted_mean(spread, deep) + 1e-6).sqrt(),
             10 * (weighted_mean(spread, far) + 1e-6).sqrt(),
             10 * (between + 1e-6).sqrt(),
@@ -212,7 +217,7 @@ class TextEncoder(nn.Module):
 
 
 class OrdinalHead(nn.Module):
-    """Cumulative logits with ordered cuts: P(grade > k) = σ(score − cut k).
+    """Cumulative logits with ordered cuts: P(grade > k) = σ(`STEEP` · (score − cut k)).
 
     Parameters
     ----------
@@ -235,7 +240,7 @@ class OrdinalHead(nn.Module):
 
     def forward(self, described: Tensor) -> Tensor:
         """Return the (N, grades − 1) logits of P(grade > k), falling with k."""
-        logits: Tensor = self.score(described) - self.cuts
+        logits: Tensor = STEEP * (self.score(described) - self.cuts)
         return logits
 
 

@@ -92,7 +92,7 @@ class LiverTask(Task):
 
     pool_first: int = option(32)
     pool_size: int = option(400)
-    pool_every: int = option(16)
+    pool_every: int = option(32)
     judged: int = JUDGED_PATIENTS
     """Patients that validation looks at, `JUDGED_DRAWS` times each."""
 
