@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 FINDINGS, MIMICS = 6, 3
 """Lesions and confounders of a planted scan; of the latter up to so many in a healthy one."""
 
-CROPS = "model_crops.onnx"
-"""The classifier lies beside the detector."""
 
 Ranked = Callable[[Peaks], NDArray[np.float64]]
 Belongs = Callable[[Lesion], bool]
@@ -123,6 +121,12 @@ def _scan(
     )  # fmt: skip
 
 
+def classifier_of(task: DetectionTask, model: Path) -> Path:
+    """Return the classifier of a detector: beside it, or the model of its own in a repository."""
+    beside = model.with_name(f"{model.stem}_crops{model.suffix}")
+    return beside if beside.exists() else model.parents[2] / f"{task.name}_crops/1/model.onnx"
+
+
 def evaluate_marks(
     task: DetectionTask, model: Path, thresholds: Mapping[str, float], *, cases: int
 ) -> dict[str, Any]:
@@ -132,13 +136,13 @@ def evaluate_marks(
     ----------
     task : DetectionTask
     model : Path
-        The exported detector; the classifier lies beside it.
+        The exported detector; see `classifier_of`.
     thresholds : mapping
         ``mark`` and ``flag``; what is missing is not counted.
     cases : int
         Patients; each is looked at once planted and once healthy.
     """
-    crops = model.with_name(CROPS)
+    crops = classifier_of(task, model)
     finder = onnx_finder(model, crops, task.tile, task.windows_hu)
     profiles = unseen_profiles()
     console = Console(stderr=True)

@@ -5,6 +5,8 @@ A mark is shown to the reader, a flag makes the check positive (pipelines.md §7
 
 from __future__ import annotations
 
+import hashlib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -87,6 +89,50 @@ def read_thresholds(path: Path) -> dict[str, float]:
         return {}
     told = tomllib.loads(path.read_text(encoding="utf-8"))
     return {name: float(told[name]["value"]) for name in NAMES if "value" in told.get(name, {})}
+
+
+def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
+    """Set the thresholds of a pipeline's manifest, and leave the rest of it as it is.
+
+    Parameters
+    ----------
+    path : Path
+        ``pipeline.toml``.
+    told : mapping
+        What `networks.tasks.task.Task.calibrate` told.
+    model : Path
+        The exported file, whose digest becomes part of the thresholds' name.
+
+    Returns
+    -------
+    bool
+        False where there is no manifest, or one whose thresholds are not of a probability.
+    """
+    if not path.exists():
+        return False
+    text = path.read_text(encoding="utf-8")
+    if tomllib.loads(text).get("thresholds", {}).get("score") != told.get("score"):
+        return False
+    name = f"{told['check']}-{hashlib.sha256(model.read_bytes()).hexdigest()[:8]}"
+    text = _set(text, "thresholds", "id", f'"{name}"')
+    for mark in NAMES:
+        one = told[mark]
+        value, low, high = one["measured"]
+        unit = "of healthy scans" if "share" in one else "false marks a healthy scan"
+        said = f"{value:.4g} ({low:.4g}-{high:.4g}) {unit}, on {told['healthy']} scans of phantoms"
+        text = _set(text, f"thresholds.{mark}", "value", repr(one["value"]))
+        text = _set(text, f"thresholds.{mark}", "operating_point", f'"{said}"')
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def _set(text: str, table: str, key: str, value: str) -> str:
+    """Set a key within a table of TOML text."""
+    pattern = rf"(^\[{re.escape(table)}\]\n(?:(?!\[).*\n)*?{key} = ).*$"
+    found, count = re.subn(pattern, lambda m: m.group(1) + value, text, count=1, flags=re.MULTILINE)
+    if not count:
+        raise ValueError(f"the manifest has no {table}.{key}")
+    return found
 
 
 def _table(told: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:

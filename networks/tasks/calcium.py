@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from networks.nets.roi_net import RoiShape
 from networks.phantoms.lesion import Lesion
@@ -24,6 +25,10 @@ from networks.scenes import Box
 from networks.tasks.roi import RoiTask
 
 HEART = 1
+
+BONES = (Tissue.BONE_CORTEX, Tissue.BONE_MARROW, Tissue.COSTAL_CARTILAGE)
+"""As dense as calcium, and within reach of an artery where the apex touches ribs and sternum; no
+territory holds them, nor the voxel beside them, into which they are blurred."""
 
 
 @dataclass
@@ -62,6 +67,8 @@ class CalciumTask(RoiTask):
                 value = HEART + 1 + TERRITORIES.index(course.territory)
                 for point, radius in zip(course.points_mm, course.radius_mm, strict=True):
                     stamp(labels, nearest, axes, point, float(radius), value)
+        bone = ndimage.binary_dilation(np.isin(tissues, BONES), np.ones((1, 3, 3), bool))
+        labels[bone] = 0
         return labels
 
     def evaluate(
