@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gateway.runtime.backends.onnxruntime import engine
+from tests.tiny_nets import PANCREAS, write_net
 
 SAME_ANSWERS = 0.999
 """Share of equal argmax values between two f32 runtimes; ties fall either way."""
@@ -96,6 +97,18 @@ def test_openvino_runs_many_shapes_as_torch_does(model: Path, unet: TinyUnet) ->
         np.testing.assert_allclose(outputs["logits"], logits, atol=1e-3 * scale)
         assert outputs["labels"].dtype == np.uint8
         assert np.mean(outputs["labels"] == labels) > SAME_ANSWERS
+
+
+def test_an_output_that_is_passed_on_keeps_the_file_s_name(tmp_path: Path) -> None:
+    """OpenVINO gives the tensor behind it a name of its own choice."""
+    write_net(PANCREAS, tmp_path / "model.onnx")
+    loaded = engine.load(tmp_path / "model.onnx", openvino=True, precision="f32")
+    assert "OpenVINO" in loaded.description
+    answer = loaded.run({"volume": np.zeros((1, 2, 16, 16, 16), np.float32)})
+    assert list(answer) == ["labels", "lesion", "score", "kinds"]
+    assert {name: array.shape[1:] for name, array in answer.items()} == {
+        "labels": (16, 16, 16), "lesion": (16, 16, 16), "score": (1,), "kinds": (8,),
+    }  # fmt: skip
 
 
 def test_the_configuration_decides_for_openvino(model: Path) -> None:

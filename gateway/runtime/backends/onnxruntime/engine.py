@@ -159,7 +159,10 @@ def _openvino(path: Path, precision: str, threads: int) -> Any:
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(str(path)), "CPU", options)
     request = compiled.create_infer_request()
-    names = [output.get_any_name() for output in compiled.outputs]
+    # not the compiled output's own name: a tensor that is passed on unchanged has several
+    names = [tensor.name for tensor in describe(path)[1]]
+    if not all(name in output.get_names() for name, output in zip(names, compiled.outputs)):
+        raise ValueError("the outputs are in another order than in the file")
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         request.infer(dict(inputs), share_inputs=True)
