@@ -9,6 +9,7 @@ from postprocess.calcium import finish_calcium
 from postprocess.grades import finish_grades
 from postprocess.lesions import finish_lesions
 from postprocess.organs import finish_labelmap
+from postprocess.values import finish_values
 
 __all__ = ["FINISHERS", "Finished", "Given", "finish"]
 
@@ -17,6 +18,7 @@ FINISHERS: Mapping[str, Callable[[Given], Finished]] = {
     "lesions": finish_lesions,
     "calcium": finish_calcium,
     "grades": finish_grades,
+    "values": finish_values,
 }
 """By ``post.kind`` of the recipe; the kinds are those of `preprocess.posts.POSTS`."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from preprocess import fields
 from preprocess.exceptions import RecipeError
+from preprocess.values_post import ValuesPost
 
 Triple = tuple[int, int, int]
 
@@ -270,7 +271,7 @@ class GradesPost:
         return cls(grades=grades, scores=scores)
 
 
-Post = LabelmapPost | LesionsPost | CalciumPost | DetectionsPost | GradesPost
+Post = LabelmapPost | LesionsPost | CalciumPost | DetectionsPost | GradesPost | ValuesPost
 
 POSTS: Mapping[str, Callable[[dict[str, Any], str], Post]] = {
     "labelmap": LabelmapPost.read,
@@ -278,6 +279,7 @@ POSTS: Mapping[str, Callable[[dict[str, Any], str], Post]] = {
     "calcium": CalciumPost.read,
     "detections": DetectionsPost.read,
     "grades": GradesPost.read,
+    "values": ValuesPost.read,
 }
 """What can be made of a network's outputs, by ``post.kind``: who reads the table."""
 

@@ -102,6 +102,6 @@ def _windowed(hu: Array, recipe: Recipe) -> Array:
     padded = pad(hu, multiple=recipe.grid.multiple, minimum=recipe.grid.minimum)
     volume = xp.empty((1, len(recipe.channels), *padded.shape), xp.float32)
     for index, channel in enumerate(recipe.channels):
-        low, high = channel.clip_hu
+        low, high = channel.ends(hu)
         window(padded, low_hu=low, high_hu=high, out=volume[0, index])
     return volume

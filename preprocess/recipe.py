@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from preprocess import fields
+from preprocess.arrays import Array
 from preprocess.exceptions import RecipeError
 from preprocess.grid import check_spacing
 from preprocess.posts import Post, read_post
+from preprocess.window import ends_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +34,19 @@ class GridRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """One window of the input."""
+    """One window of the input: by HU, or by percentiles for images without HU."""
 
-    clip_hu: tuple[float, float]
+    clip_hu: tuple[float, float] | None = None
     """HU that become 0 and 1."""
+
+    percentiles: tuple[float, float] | None = None
+    """Percentiles of the values on the grid that become 0 and 1."""
+
+    def ends(self, values: Array) -> tuple[float, float]:
+        """Give what becomes 0 and 1 of some values."""
+        if self.clip_hu is not None:
+            return self.clip_hu
+        return ends_at(values, self.percentiles or (0.0, 100.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +105,9 @@ class Recipe:
     def to_json(self) -> str:
         """Write the canonical JSON: every key, sorted, no spaces, floats as floats.
 
-        An optional table that is absent is left out.
+        An optional table that is absent is left out, and of a channel the kind that it is not.
         """
-        values = {key: value for key, value in asdict(self).items() if value is not None}
+        values = _known(asdict(self)) | {"channels": [_known(asdict(c)) for c in self.channels]}
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def digest(self) -> str:
@@ -121,12 +132,24 @@ def _grid(value: Any) -> GridRecipe:
     return GridRecipe(spacing_mm=spacing, **counts)
 
 
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def _channel(value: Any, where: str) -> Channel:
-    table = fields.table(value, where, {"clip_hu"})
-    low, high = fields.numbers(table["clip_hu"], f"{where}.clip_hu", 2)
+    given = value.keys() & {"clip_hu", "percentiles"} if isinstance(value, dict) else set()
+    if len(given) > 1:
+        raise RecipeError(f"{where} must have clip_hu or percentiles, not both.")
+    key = next(iter(given), "clip_hu")
+    table = fields.table(value, where, {key})
+    low, high = fields.numbers(table[key], f"{where}.{key}", 2)
     if not low < high:
-        raise RecipeError(f"{where}.clip_hu must rise; it is {low} to {high}.")
-    return Channel(clip_hu=(low, high))
+        raise RecipeError(f"{where}.{key} must rise; it is {low} to {high}.")
+    if key == "clip_hu":
+        return Channel(clip_hu=(low, high))
+    if not 0 <= low < high <= 100:
+        raise RecipeError(f"{where}.percentiles must lie between 0 and 100.")
+    return Channel(percentiles=(low, high))
 
 
 def _scan(value: Any) -> ScanRecipe:

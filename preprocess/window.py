@@ -1,6 +1,8 @@
-"""Map HU between two ends to 0 … 1, clipped."""
+"""Map values between two ends to 0 … 1, clipped."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from preprocess.arrays import Array, array_namespace
 from preprocess.exceptions import ArrayError
@@ -38,3 +40,22 @@ def window(volume: Array, *, low_hu: float, high_hu: float, out: Array | None = 
     out -= xp.float32(low_hu)
     out /= xp.float32(high_hu - low_hu)
     return out
+
+
+def ends_at(volume: Array, percentiles: Sequence[float]) -> tuple[float, float]:
+    """Find the ends of a window by the values themselves, where they have no unit.
+
+    Parameters
+    ----------
+    volume : array of int16 or float32
+        Any shape.
+    percentiles : two float
+        That become 0 and 1.
+
+    Returns
+    -------
+    tuple of float
+        Of one more than the lower end where all values between them are the same.
+    """
+    low, high = (float(end) for end in array_namespace(volume).percentile(volume, percentiles))
+    return low, high if high > low else low + 1.0

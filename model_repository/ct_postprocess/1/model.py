@@ -17,9 +17,10 @@ from preprocess.organs import open_organs
 from preprocess.recipe import Recipe
 
 NETWORK_OUTPUTS = (
-    "labels", "lesion", "score", "kinds", "peaks", "steatosis", "fibrosis", "scores"
+    "labels", "lesion", "score", "kinds", "peaks", "steatosis", "fibrosis", "scores", "clinical"
 )  # fmt: skip
-"""Optional inputs; a recipe asks for those that it needs."""
+"""Optional inputs; a recipe asks for those that it needs. ``clinical`` is what the network was
+given beside the image."""
 
 
 class TritonPythonModel:

@@ -36,6 +36,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "grades": {"steatosis": ["S0", "S1", "S2", "S3"]},
         "scores": ["steatosis_score"],
     },
+    "values": {
+        "values": ["bone_age_months", "mirrored"],
+        "clinical": ["sex", "age_months"],
+        "needs": {"bone_age_months": ["sex"]},
+        "sums": {"ahead_months": {"bone_age_months": 1.0, "age_months": -1.0}},
+    },
 }
 
 
@@ -92,6 +98,12 @@ def test_each_kind_refuses_a_key_that_it_does_not_know(kind: str) -> None:
         ("grades", {"grades": {}}, "is empty"),
         ("grades", {"grades": ["S0", "S1"]}, "table of a name and names"),
         ("grades", {"grades": {"steatosis": ["S0"]}}, "2 or more"),
+        ("values", {"values": []}, "1 or more"),
+        ("values", {"needs": {"weeks": ["sex"]}}, "needs names 'weeks'"),
+        ("values", {"needs": {"mirrored": ["bmi"]}}, "names 'bmi'; known are sex, age_months"),
+        ("values", {"sums": {"ahead": {"bmi": 1.0}}}, "sums.ahead names 'bmi'"),
+        ("values", {"sums": {"ahead": {"mirrored": "1"}}}, "finite number"),
+        ("values", {"sums": []}, "sums must be a table"),
     ],
 )
 def test_a_value_out_of_range_is_refused(kind: str, change: dict[str, Any], message: str) -> None:

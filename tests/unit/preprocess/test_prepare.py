@@ -52,3 +52,23 @@ def test_a_slab_that_does_not_fit_is_refused() -> None:
         prepare(slab, geometry=np.full((4, 4), np.inf), roi=(0, 8, 0, 8, 0, 8), recipe=RECIPE)
     with pytest.raises(PreprocessError, match="uint8"):
         prepare(slab.astype(np.uint8), geometry=GEOMETRY, roi=(0, 8, 0, 8, 0, 8), recipe=RECIPE)
+
+
+def test_an_image_is_a_slab_of_one_slice() -> None:
+    """Windowed by its own percentiles; its grid keeps one slice."""
+    recipe = Recipe.from_mapping(
+        {
+            "name": "image",
+            "grid": {"spacing_mm": [1, 0.8, 0.8]},
+            "channels": [{"percentiles": [0, 100]}],
+            "post": {"kind": "values", "values": ["months"]},
+        }
+    )
+    slab = np.tile(np.arange(400, dtype=np.int16) * 9, (1, 300, 1))
+    made = prepare(
+        slab, geometry=np.diag([1.0, 0.2, 0.2, 1.0]), roi=(0, 1, 0, 300, 0, 400), recipe=recipe
+    )
+    assert made.volume.shape == (1, 1, 1, 75, 100)
+    assert made.volume.min() == 0.0
+    assert made.volume.max() == 1.0
+    np.testing.assert_allclose(np.diag(made.grid_geometry), [1, 0.8, 0.8, 1])

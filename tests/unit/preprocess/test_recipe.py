@@ -32,7 +32,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     table: Any = recipe
     for key in parents:
         table = table[int(key)] if key.isdigit() else table[key]
-    table[last] = value
+    table[int(last) if last.isdigit() else last] = value
     return recipe
 
 
@@ -86,6 +86,9 @@ def test_whatever_changes_the_result_changes_the_digest(path: str, value: Any) -
         ("channels", [], "at least one window"),
         ("channels.0.clip_hu", [240, -160], "must rise"),
         ("channels.0.clip_hu", ["-160", 240], "finite number"),
+        ("channels.0.percentiles", [1, 99], "not both"),
+        ("channels.0", {"percentiles": [1, 101]}, "between 0 and 100"),
+        ("channels.0", {"percentiles": [99, 1]}, "must rise"),
         ("post.labels", ["background"], "2 to 256 different names"),
         ("post.labels", ["background", "liver", "liver"], "different names"),
         ("post.single", ["heart"], "'heart', which is not one of its labels"),
@@ -114,3 +117,13 @@ def test_what_is_not_json_of_a_recipe_is_refused(text: str | bytes) -> None:
     """Empty, cut, not UTF-8, a list, a number that JSON has not."""
     with pytest.raises(RecipeError):
         Recipe.from_json(text)
+
+
+def test_a_window_by_percentiles_travels_unchanged() -> None:
+    """For images without HU; a channel holds the one kind of window that it is."""
+    recipe = Recipe.from_mapping(changed("channels", [{"percentiles": [1, 99.5]}]))
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert json.loads(recipe.to_json())["channels"] == [{"percentiles": [1.0, 99.5]}]
+    assert json.loads(Recipe.from_mapping(RECIPE).to_json())["channels"][0] == {
+        "clip_hu": [-160.0, 240.0]
+    }
