@@ -28,8 +28,8 @@ from networks.version import digest
 MOST_BYTES = 8_000_000
 """Of a file that is committed."""
 
-HEALTHY = 1000
-"""Healthy phantoms; the least by pipelines.md §7.3."""
+PATIENTS = 250
+"""Healthy ones, each looked at four times: 1,000 phantoms are the least by pipelines.md §7.3."""
 
 SECOND = "_crops"
 """Ending of the file that a detector's classifier is exported to; it is a model of its own."""
@@ -75,7 +75,7 @@ def stages(checkpoint: Path) -> list[dict[str, Any]]:
     return [*(stages(before) if before and before.exists() else []), own]
 
 
-def commands(check: str, trained: list[dict[str, Any]], healthy: int, cases: int) -> list[str]:
+def commands(check: str, trained: list[dict[str, Any]], patients: int, cases: int) -> list[str]:
     """Return the commands that make and judge the network again."""
     lines = []
     plain = {"seed": "seed", "rate": "rate", "pool_size": "pool-size", "batch": "batch"}
@@ -87,7 +87,7 @@ def commands(check: str, trained: list[dict[str, Any]], healthy: int, cases: int
         words += [f"--start build/{check}-{place}/checkpoint.pt"] if place else []
         lines.append(" ".join([*words, f"--out build/{check}-{place + 1}"]))
     last = f"build/{check}-{len(trained)}/checkpoint.pt"
-    release = f"python -m networks.release {check} --checkpoint {last} --healthy {healthy}"
+    release = f"python -m networks.release {check} --checkpoint {last} --patients {patients}"
     return [*lines, release, f"python -m networks.evaluate {check} --cases {cases} --json"]
 
 
@@ -138,7 +138,7 @@ def said_thresholds(told: Mapping[str, Any]) -> list[str]:
     """Return the lines of the card on the thresholds."""
     lines = []
     for name in ("mark", "flag"):
-        if "value" in told.get(name, {}):
+        if "measured" in told.get(name, {}):
             one = told[name]
             value, low, high = one["measured"]
             what = "of healthy scans" if "share" in one else "false marks a healthy scan"
@@ -146,7 +146,7 @@ def said_thresholds(told: Mapping[str, Any]) -> list[str]:
                 f"- {name}: {one['value']:.6g}, reached by {value:.4g} ({low:.4g}–{high:.4g})"
                 f" {what}; at most {one.get('share', one.get('false_positives')):g}."
             )
-    if "patients" in told:
+    if "patients" in told and "seeds" in told:
         first, last = told["seeds"]
         lines.append(
             f"- Set on {told['healthy']:,} scans of {told['patients']:,} healthy patients, seeds"
@@ -162,7 +162,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("check", choices=[check for check in trainable() if check != "anatomy"])
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--repository", type=Path, default=REPOSITORY)
-    parser.add_argument("--healthy", type=int, default=HEALTHY, help="0: keep the thresholds")
+    parser.add_argument(
+        "--patients", type=int, default=PATIENTS,
+        help=f"healthy ones that set the thresholds; {PATIENTS} by default, 0: keep them",
+    )  # fmt: skip
     parser.add_argument("--cases", type=int, help="unseen patients; 0: no figures, no card")
     parser.add_argument("--pool", type=Path, help="folder in which patients are kept")
     parser.add_argument("--workers", type=int, default=0, help="processes that scan")
@@ -181,11 +184,11 @@ def main(arguments: list[str] | None = None) -> None:
     folder = model.parent.parent
     print(f"{model}: {model.stat().st_size:,} bytes, as torch answers")
     told: dict[str, Any] = {}
-    if given.healthy:
+    if given.patients:
         # not in bfloat16: the thresholds are those of the exported file
         plan = Plan(workers=given.workers, bf16=False, device=device_named(given.device))
         try:
-            told = task.calibrate(network.to(plan.device), plan, given.healthy)
+            told = task.calibrate(network.to(plan.device), plan, given.patients)
         except NotImplementedError as error:
             print(error)
         else:
@@ -205,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=describe(task, network, figures["models"]),
         training=training(given.check, trained),
         thresholds=said_thresholds(told or read_told(folder / FILE)),
-        commands=commands(given.check, trained, given.healthy, cases),
+        commands=commands(given.check, trained, given.patients, cases),
         date=datetime.date.today().isoformat(),
     )
     print(f"{path}: written")

@@ -108,7 +108,7 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
     bool
         False where there is no manifest, or one whose thresholds are not of a probability.
     """
-    if not path.exists():
+    if not path.exists() or not all("measured" in told.get(name, {}) for name in NAMES):
         return False
     text = path.read_text(encoding="utf-8")
     if tomllib.loads(text).get("thresholds", {}).get("score") != told.get("score"):
@@ -138,7 +138,11 @@ def _set(text: str, table: str, key: str, value: str) -> str:
 def _table(told: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
     """Return the lines of a table: its own values, then its tables."""
     lines = ["", f"[{'.'.join(names)}]"] if names else []
-    lines += [f"{k} = {_value(v)}" for k, v in told.items() if not isinstance(v, Mapping)]
+    lines += [
+        f"{key} = {_value(value)}"
+        for key, value in told.items()
+        if value is not None and not isinstance(value, Mapping)
+    ]
     for key, value in told.items():
         if isinstance(value, Mapping):
             lines += _table(value, (*names, key))

@@ -258,13 +258,12 @@ class DetectionTask(Task):
                     right.append(self.kinds[int(peaks.kinds[hits[0]].argmax())] == lesion.kind)
         return round(float(np.mean(right)), 3) if right else float("nan")
 
-    def calibrate(self, network: nn.Module, plan: Plan, count: int = 1000) -> dict[str, Any]:
+    def calibrate(self, network: nn.Module, plan: Plan, patients: int = 250) -> dict[str, Any]:
         """Set mark by the false marks a healthy scan, flag by the share of healthy scans."""
         from networks.evaluation.marks import healthy_scans, study_score
 
         assert isinstance(network, DetectorAndClassifier)
         finder = torch_finder(network, self.tile, self.windows_hu, bf16=plan.bf16)
-        patients = -(-count // HEALTHY_SCANS)
         scans = healthy_scans(self, HEALTHY_SEED, patients, scans=HEALTHY_SCANS)
         total = patients * HEALTHY_SCANS
         marks, studies = [], []

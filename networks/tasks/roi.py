@@ -54,11 +54,12 @@ WEIGHED_SAMPLES = 16
 
 JUDGED_PATIENTS = 40
 
-HEALTHY_PHANTOMS = 1000
-"""That set thresholds; the least by pipelines.md §7.3."""
+HEALTHY_PATIENTS = 250
+"""That set thresholds."""
 
 HEALTHY_VARIANTS = 4
-"""Plantings of confounders into each of their patients: a planting costs a fifth of a patient."""
+"""Plantings of confounders into each of them: the 1,000 phantoms of pipelines.md §7.3. Another
+planting costs a fifth of another patient."""
 
 MARK_SHARE = 0.05
 """Share of healthy boxes in which a lesion is shown to the reader."""
@@ -239,12 +240,11 @@ class RoiTask(Task):
         return {name: round(value, 3) for name, value in dice(table, self.labels).items()}
 
     def calibrate(
-        self, network: nn.Module, plan: Plan, count: int = HEALTHY_PHANTOMS
+        self, network: nn.Module, plan: Plan, patients: int = HEALTHY_PATIENTS
     ) -> dict[str, Any]:
         """Set the thresholds at the budget's percentile of healthy phantoms."""
         if not self.shape.lesion:
             raise NotImplementedError(f"{self.name} has no thresholds")
-        patients = -(-count // HEALTHY_VARIANTS)
         boxes = UnseenBoxes(
             self.scenes(planted=0, healthy=HEALTHY_VARIANTS), self.view, HEALTHY_SEED, patients,
             (False,), variants=HEALTHY_VARIANTS,

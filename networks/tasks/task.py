@@ -109,8 +109,11 @@ class Task(ABC):
             When they differ.
         """
 
-    def calibrate(self, network: nn.Module, plan: Plan, count: int = 1000) -> dict[str, Any]:
-        """Set the mark and flag thresholds on so many healthy phantoms (pipelines.md §7.3)."""
+    def calibrate(self, network: nn.Module, plan: Plan, patients: int = 250) -> dict[str, Any]:
+        """Set the mark and flag thresholds on healthy patients (pipelines.md §7.3).
+
+        Each is looked at several times, and the answer says how often in all: ``healthy``.
+        """
         raise NotImplementedError(f"{self.name} has no thresholds")
 
     def evaluate(

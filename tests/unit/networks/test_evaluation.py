@@ -85,7 +85,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("networks.release.task_of", lambda plan, **more: task)
         main([
             "pancreas", "--checkpoint", str(folder / "run/checkpoint.pt"), "--repository",
-            str(folder), "--healthy", "40", "--cases", "6", "--threads", "1",
+            str(folder), "--patients", "10", "--cases", "6", "--threads", "1",
         ])  # fmt: skip
     return folder
 
@@ -166,10 +166,10 @@ def test_the_card_tells_every_stage_of_a_training(released: Path) -> None:
     """A run that began with another one's weights names both, and no path of this machine."""
     (first,) = stages(released / "run/checkpoint.pt")
     second = {**first, "start": str(released / "run/checkpoint.pt"), "crops": 4}
-    lines = commands("pancreas", [first, second], 1000, 120)
+    lines = commands("pancreas", [first, second], 250, 120)
     assert lines[0].startswith("python -m networks.train pancreas --steps 2 --seed 3 --rate 0.001")
     assert "--crops 4 --start build/pancreas-1/checkpoint.pt" in lines[1]
-    assert lines[2].endswith("--checkpoint build/pancreas-2/checkpoint.pt --healthy 1000")
+    assert lines[2].endswith("--checkpoint build/pancreas-2/checkpoint.pt --patients 250")
     assert str(released) not in "".join(lines)
 
 

@@ -77,13 +77,13 @@ def test_validation_and_thresholds(task: BallTask, monkeypatch: pytest.MonkeyPat
     assert 0 <= figures["auc"][0] <= 1
     assert {"easy", "medium", "hard", "kind_right"} <= set(figures)
     monkeypatch.setattr(BallTask, "flag_share", 0.05)
-    told = task.calibrate(network, TINY, count=24)
+    told = task.calibrate(network, TINY, patients=6)
     assert (told["healthy"], told["seeds"]) == (24, [810_000, 810_006])
     for name in ("mark", "flag"):
         assert told[name]["measured"][0] <= told[name]["share"]
         assert 0 < told[name]["value"] < 1
     with pytest.raises(ValueError, match="cannot tell"):
-        task.calibrate(network, TINY, count=5)
+        task.calibrate(network, TINY, patients=1)
 
 
 def test_calcium_has_no_thresholds(tmp_path: Path) -> None:
