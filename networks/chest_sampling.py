@@ -20,8 +20,8 @@ from networks.nets.tile_encoder import SURVEY, TILE
 PATIENTS = 4
 """Of a sample."""
 
-BLOCKS = 4
-"""Blocks of 2 × 2 × 2 tiles of each patient: one around each finding, the rest anywhere."""
+BLOCKS = 6
+"""Blocks of 2 × 2 × 2 tiles of each patient: at findings, at confounders, and anywhere."""
 
 HEALTHY_SHARE = 0.25
 """Samples whose last patient has nothing but confounders."""

@@ -36,8 +36,9 @@ from networks.scenes import (
 )
 from networks.version import digest
 
-BOX = Box("chest", ("lung_right", "lung_left", "heart"), (9.0, 15.0, 24.0))
-"""The lungs with the wall around them; ``[roi]`` of the manifest."""
+BOX = Box("chest", ("lung_right", "lung_left", "heart", "liver"), (9.0, 15.0, 24.0))
+"""The lungs with the wall around them and what a chest scan shows of the upper abdomen; ``[roi]``
+of the manifest."""
 
 PLANTED = 3
 """Plantings of a patient, beside the healthy one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,10 +47,16 @@ HELD_SHARE = 0.03
 HELD_PART = 0.35
 """So has one that holds this much of a finding."""
 
+SCATTERED = (0.004, 0.05)
+"""And one that it fills and that holds of it no less than these: calcium lies in many places."""
+
 TRACE_PART = 0.035
 
 TRACE_SHARE = 0.002
 """From this, or `TRACE_PART`, on a tile is not asked for what it does not hold."""
+
+CUT = (0.4, 0.35)
+"""How often a scan ends higher, and by how much of the box at most: within or above the liver."""
 
 SEEN_PART = 0.5
 """A finding of which less lies in the box is not asked for the study."""
@@ -131,6 +138,8 @@ class Study:
         margin = np.asarray(BOX.margin_mm)
         low = case.organ_mm[0] - margin - rng.uniform(*JITTER_MM, 3)
         high = case.organ_mm[1] + margin + rng.uniform(*JITTER_MM, 3)
+        if rng.random() < CUT[0]:
+            low[0] += rng.uniform(0, CUT[1]) * (high[0] - low[0])
         low, high = np.maximum(low, case.extent_mm[0]), np.minimum(high, case.extent_mm[1])
         s, r, c = np.ceil((high - low) / TILE_MM).astype(int).tolist()
         return cls(
@@ -177,7 +186,7 @@ class Study:
             named = labels_here(lesion)
             if not named or not _touches(lesion, grid):
                 continue
-            held, vague = _held(_cut(share_on(lesion, grid.axes)).mean(axis=(1, 2, 3)), lesion)
+            held, vague = held_by(_cut(share_on(lesion, grid.axes)).mean(axis=(1, 2, 3)), lesion)
             for n in named:
                 labels[held, n] = 1
                 labels[vague & (labels[:, n] == 0), n] = -1
@@ -202,7 +211,7 @@ class Study:
             np.ravel_multi_index(tuple(inside.T), self.tiles), return_counts=True
         )
         filled = count * lesion.grid.spacing_mm**3 / TILE_MM**3
-        held: NDArray[np.int64] = places[_held(filled, lesion)[0]]
+        held: NDArray[np.int64] = places[held_by(filled, lesion)[0]]
         return held
 
     def labels(self) -> NDArray[np.int8]:
@@ -223,18 +232,23 @@ class Study:
         return labels
 
     def corners(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw the first tiles of blocks: one at each finding, the rest anywhere."""
+        """Draw the first tiles of blocks: at each finding, then at what is none, then any.
+
+        A finding of many parts, such as a dissection, has two blocks at most.
+        """
         most = np.maximum(np.asarray(self.tiles) - SIDE, 0)
-        places = []
-        for lesion in [self.scene.lesions[n] for n in rng.permutation(len(self.scene.lesions))]:
+        places, kinds = [], Counter[str]()
+        shuffled = [self.scene.lesions[n] for n in rng.permutation(len(self.scene.lesions))]
+        for lesion in sorted(shuffled, key=lambda lesion: not lesion.is_finding):
             inside = np.argwhere(lesion.mask)
-            if not len(inside) or len(places) >= count:
+            if not len(inside) or len(places) >= count or kinds[lesion.kind] > 1:
                 continue
             voxel = inside[rng.integers(len(inside))]
             point = np.asarray(lesion.grid.origin_mm) + voxel * lesion.grid.spacing_mm
             tile = np.floor((point - self.origin_mm) / TILE_MM + 0.5 / TILE).astype(int)
             if np.all((tile >= 0) & (tile < self.tiles)):
                 places.append(tile - rng.integers(SIDE, size=3))
+                kinds[lesion.kind] += 1
         while len(places) < count:
             places.append(rng.integers(most + 1))
         return np.clip(np.stack(places), 0, most)
@@ -246,12 +260,13 @@ def labels_here(lesion: Lesion) -> list[int]:
     return [n for n in named if EVALUATED[n]]
 
 
-def _held(
+def held_by(
     filled: NDArray[np.floating], lesion: Lesion
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which tiles hold a lesion, and which may, by the share that it fills of each."""
     part = filled * TILE_MM**3 / max(lesion.volume_mm3, 1.0)
-    held = (filled >= HELD_SHARE) | (part >= HELD_PART)
+    scattered = (filled >= SCATTERED[0]) & (part >= SCATTERED[1])
+    held = (filled >= HELD_SHARE) | (part >= HELD_PART) | scattered
     return held, ~held & ((filled >= TRACE_SHARE) | (part >= TRACE_PART))
 
 

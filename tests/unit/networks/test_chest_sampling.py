@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from networks.chest_sampling import BLOCKS, PATIENTS, ChestSampler, look
-from networks.chest_study import EVALUATED, SIDE, TILE_MM, Study
+from networks.chest_study import EVALUATED, SIDE, TILE_MM, Study, held_by
 from networks.nets.tile_encoder import SURVEY, TILE
 from networks.phantoms.chest_labels import LABEL_NAMES
-from tests.chest_case import PLACES, TinyChestPool
+from tests.chest_case import PLACES, TinyChestPool, chest_ball
 
 MASS, BULLA = LABEL_NAMES.index("mass"), LABEL_NAMES.index("bulla")
 
@@ -113,3 +113,23 @@ def test_tiles_lie_where_they_say() -> None:
     means = torch.from_numpy(group.tiles.astype(np.float32)).mean(dim=(2, 3, 4))
     there = coarse.gather(1, torch.from_numpy(group.places))
     assert float((there - means).abs().max()) < 40.0
+
+
+def test_every_finding_has_a_block(study: Study) -> None:
+    """The first blocks hold the findings, and all blocks lie on the grid."""
+    corners = study.corners(4, np.random.default_rng(6))
+    assert corners.shape == (4, 3)
+    assert (corners >= 0).all()
+    assert (corners + SIDE <= study.tiles).all()
+    for place in PLACES.values():
+        tile = np.floor((np.asarray(place) - study.origin_mm) / TILE_MM).astype(int)
+        reach = np.abs(corners[:2] + 0.5 * (SIDE - 1) - tile).max(axis=1)
+        assert reach.min() <= 1.5
+
+
+def test_scattered_calcium_is_held() -> None:
+    """A tile with 70 mm³ of plaques is labelled, one with half of it is not asked, dust is none."""
+    plaques = chest_ball("aortic_calcification", (0.0, 0.0, 0.0))
+    held, vague = held_by(np.array([0.0051, 0.0025, 0.0001]), plaques)
+    assert held.tolist() == [True, False, False]
+    assert vague.tolist() == [False, True, False]
