@@ -11,6 +11,9 @@ from gateway.exceptions import ModelOutputError
 COVERAGES = ("complete", "truncated", "absent")
 """How much of an organ lies in the scan."""
 
+SIDES = ("inferior", "superior", "anterior", "posterior", "right", "left")
+"""On which the scan may cut an organ off."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organ:

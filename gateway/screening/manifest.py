@@ -50,6 +50,9 @@ class OrganNeed:
     truncated_negative: bool = False
     """Whether a truncated organ may be negative; else it is positive or indeterminate."""
 
+    negative_without: tuple[str, ...] = ()
+    """Sides on which it may be truncated and yet be negative."""
+
     otherwise: str = "not_evaluated"
     """``not_evaluated``, or ``without``: the check goes on without the measures that need it."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.exceptions import ManifestError
-from gateway.screening.anatomy import COVERAGES
+from gateway.screening.anatomy import COVERAGES, SIDES
 from gateway.screening.manifest import (
     KERNELS,
     KINDS,
@@ -209,6 +209,7 @@ def _organ(table: TomlTable) -> OrganNeed:
         min_eroded_ml=table.number("min_eroded_ml", default=0.0),
         min_volume_ml=table.number("min_volume_ml", default=0.0),
         truncated_negative=table.flag("truncated_negative", default=False),
+        negative_without=table.texts("negative_without", default=(), one_of=SIDES),
         otherwise=table.text("otherwise", one_of=("not_evaluated", "without")),
     )
     table.done()

@@ -179,11 +179,18 @@ def plan_check(
         truncated=tuple(
             need.name
             for need in manifest.needs.organs
-            if anatomy.organ(need.name).truncated
-            and not need.truncated_negative
-            and need.otherwise == "not_evaluated"
+            if need.otherwise == "not_evaluated" and _forbids_negative(need, anatomy)
         ),
         without=tuple(need.name for need, _ in unmet),
+    )
+
+
+def _forbids_negative(need: OrganNeed, anatomy: Anatomy) -> bool:
+    organ = anatomy.organ(need.name)
+    if not organ.truncated or need.truncated_negative:
+        return False
+    return not organ.truncated_sides or bool(
+        set(organ.truncated_sides) - set(need.negative_without)
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.screening.anatomy import Anatomy, parse_anatomy
-from gateway.screening.manifest import Manifest, Roi
+from gateway.screening.manifest import Manifest, OrganNeed, Roi
 from gateway.screening.phase import contrast_phase
 from gateway.screening.plan import SeriesChoice, Step, in_order, plan_check
 from gateway.screening.series_facts import SeriesFacts
@@ -94,6 +94,31 @@ def test_a_truncated_liver_runs_and_is_remembered() -> None:
     planned = step(liver=organ(50.0, coverage="truncated"))
     assert planned.runs
     assert planned.truncated == ("liver",)
+
+
+@pytest.mark.parametrize(
+    ("sides", "forbids"),
+    [
+        (["inferior"], False),
+        (["superior"], True),
+        (["inferior", "superior"], True),
+        (["inferior", "left"], True),
+        ([], True),
+    ],
+)
+def test_a_side_may_be_cut_where_the_manifest_says_so(sides: list[str], forbids: bool) -> None:
+    """A chest CT ends within the aorta and shows its arch; what is cut elsewhere is not negative.
+
+    Where nothing is known of the side, nothing is allowed.
+    """
+    need = OrganNeed(
+        name="aorta", coverage=("complete", "truncated"), negative_without=("inferior",)
+    )
+    check = dataclasses.replace(LIVER, needs=dataclasses.replace(LIVER.needs, organs=(need,)))
+    cut = organ(42.0, coverage="truncated", volume_ml=80.0, truncated_sides=sides)
+    planned = step(check, aorta=cut)
+    assert planned.runs
+    assert planned.truncated == (("aorta",) if forbids else ())
 
 
 def test_a_truncated_spleen_forbids_nothing() -> None:
