@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from postprocess.answer import Finished, Given
 from postprocess.calcium import finish_calcium
+from postprocess.detected import finish_detections
 from postprocess.grades import finish_grades
 from postprocess.lesions import finish_lesions
 from postprocess.organs import finish_labelmap
@@ -17,6 +18,7 @@ FINISHERS: Mapping[str, Callable[[Given], Finished]] = {
     "labelmap": finish_labelmap,
     "lesions": finish_lesions,
     "calcium": finish_calcium,
+    "detections": finish_detections,
     "grades": finish_grades,
     "values": finish_values,
 }

@@ -46,6 +46,14 @@ def positive(value: Any, where: str) -> float:
     return given
 
 
+def not_negative(value: Any, where: str) -> float:
+    """Give a finite number that is 0 or more."""
+    given = number(value, where)
+    if given < 0:
+        raise RecipeError(f"{where} must not be below 0; it is {given}.")
+    return given
+
+
 def whole(value: Any, where: str, *, least: int, most: int) -> int:
     """Give a whole number between two others."""
     if type(value) is not int or not least <= value <= most:
@@ -59,6 +67,13 @@ def wholes(value: Any, where: str, *, least: int, most: int) -> tuple[int, int, 
         raise RecipeError(f"{where} must be a list of 3 whole numbers.")
     s, r, c = (whole(item, where, least=least, most=most) for item in value)
     return s, r, c
+
+
+def flag(value: Any, where: str) -> bool:
+    """Give true or false."""
+    if not isinstance(value, bool):
+        raise RecipeError(f"{where} must be true or false, not {value!r}.")
+    return value
 
 
 def text(value: Any, where: str) -> str:

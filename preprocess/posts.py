@@ -196,6 +196,9 @@ class DetectionsPost:
     crop: int = 32
     """Edge of the cube around a mark that the classifier sees, voxels, even."""
 
+    around_mm: float = 0.0
+    """Kept around the organs: what touches a wall may not be labelled as organ, mm."""
+
     wanted: tuple[str, ...] = ()
     """Kinds that are the finding: a mark's score is its probability to be one of them.
     Empty is any."""
@@ -206,8 +209,17 @@ class DetectionsPost:
     least_score: float = 0.02
     """Peaks below it are no candidates."""
 
+    list_from: float = 0.1
+    """Probability of any kind from which a mark is listed."""
+
     most: int = 32
     """Lesions that are listed, by falling score."""
+
+    outline: bool = False
+    """Whether a mark is a nodule in the lung, to be outlined and measured on the image."""
+
+    glassy: tuple[str, ...] = ()
+    """Kinds of nodule with a faint border."""
 
     chunk: int = 4
     """Tiles in one request, so that several studies take turns."""
@@ -219,16 +231,23 @@ class DetectionsPost:
         """Read the table; raises `RecipeError`."""
         counts = {"crop": 256, "candidates": 1024, "most": 1024, "chunk": 64}
         required = {"kind", "detector", "classifier", "kinds", "tile", "margin", "organs"}
-        table = fields.table(value, where, required, {"wanted", "least_score", *counts})
+        numbers = {"least_score", "list_from"}
+        optional = {"around_mm", "wanted", "outline", "glassy", *numbers, *counts}
+        table = fields.table(value, where, required, optional)
         tile = fields.wholes(table["tile"], f"{where}.tile", least=1, most=1024)
         margin = fields.wholes(table["margin"], f"{where}.margin", least=0, most=512)
         if any(size <= 2 * edge for size, edge in zip(tile, margin)):
             raise RecipeError(f"{where}: a margin of {margin} leaves nothing of a tile of {tile}.")
         kinds = fields.names(table["kinds"], f"{where}.kinds", least=1)
-        wanted = fields.names(table.get("wanted", []), f"{where}.wanted")
-        for name in wanted:
-            if name not in kinds:
-                raise RecipeError(f"{where}.wanted names {name!r}, which is not one of its kinds.")
+        some: dict[str, Any] = {
+            key: fields.names(table.get(key, []), f"{where}.{key}") for key in ("wanted", "glassy")
+        }
+        for key, given in some.items():
+            for name in given:
+                if name not in kinds:
+                    raise RecipeError(
+                        f"{where}.{key} names {name!r}, which is not one of its kinds."
+                    )
         options: dict[str, Any] = {
             key: fields.whole(table[key], f"{where}.{key}", least=1, most=most)
             for key, most in counts.items()
@@ -241,8 +260,10 @@ class DetectionsPost:
             tile=tile,
             margin=margin,
             organs=fields.names(table["organs"], f"{where}.organs", least=1),
-            wanted=wanted,
-            **_positives(table, where, {"least_score"}),
+            around_mm=fields.not_negative(table.get("around_mm", 0), f"{where}.around_mm"),
+            outline=fields.flag(table.get("outline", False), f"{where}.outline"),
+            **some,
+            **_positives(table, where, numbers),
             **options,
         )
 

@@ -87,6 +87,19 @@ def open_part(
     return np.frombuffer(mapped, dtype, count, offset).reshape(shape)
 
 
+def is_linked(reference: str | bytes, *, folder: Path = REGION_FOLDER) -> bool:
+    """Tell whether the region that a tensor names is still there: it goes with its study.
+
+    What is mapped stays readable.
+    """
+    try:
+        name = json.loads(reference)["region"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+        return False
+    known = isinstance(name, str) and REGION_NAME.fullmatch(name) is not None
+    return known and (folder / name).exists()
+
+
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from preprocess.exceptions import RegionError
-from preprocess.region import open_slab
+from preprocess.region import is_linked, open_slab
 
 NAME = "onescan-vol-0a1b-7"
 VALUES = np.arange(2 * 3 * 4, dtype=np.int16)
@@ -135,3 +135,14 @@ def test_a_file_of_another_user_is_refused(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(RegionError, match="of this user"):
         open_slab(source(), folder=folder)
+
+
+def test_a_region_is_linked_until_its_study_is_over(tmp_path: Path) -> None:
+    """By the name in a SOURCE or ORGANS tensor; what names none of ours is not."""
+    reference = json.dumps({"region": NAME, "offset": 0, "shape": [1, 1, 1]})
+    assert not is_linked(reference, folder=tmp_path)
+    (tmp_path / NAME).write_bytes(b"00")
+    assert is_linked(reference, folder=tmp_path)
+    (tmp_path / "psm_other").write_bytes(b"00")
+    for other in ('{"region": "psm_other"}', '{"region": 4}', "[]", "{"):
+        assert not is_linked(other, folder=tmp_path)

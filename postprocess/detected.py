@@ -1,0 +1,206 @@
+"""Marks of a detector → lesions with place, size, density and kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postprocess.answer import Finished, Given
+from postprocess.detections import Floats, Peaks, wanted_scores
+from postprocess.diameters import axial_diameters
+from postprocess.lesion import hu_statistics, in_lps, lesion_json
+from postprocess.nodule_size import Outline, outline_nodule
+from postprocess.search import from_rows
+
+BALL = 0.35
+"""Radius of the ball in which HU is measured where nothing is outlined, of the diameter: well
+within the lesion, even where the mark is a little off."""
+
+LARGEST_VALUE = 255
+"""Of the mask; lesions beyond it have no value of their own."""
+
+
+def finish_detections(given: Given) -> Finished:
+    """Make lesions of the marks of a search.
+
+    Parameters
+    ----------
+    given : Given
+        Its output ``peaks``: (n, 5 + kinds) ndarray, as `postprocess.search.to_rows` gives it.
+        Its post is a `preprocess.posts.DetectionsPost`.
+
+    Returns
+    -------
+    Finished
+        ``scores``: the highest score of a lesion, then for each kind the highest probability that
+        a lesion is there and of that kind. ``mask``: the outlined lesions, each with its own
+        value, on the part of the grid that holds them; a single 0 where there is none.
+        A lesion that is not outlined has its mean diameter from the network and no other size;
+        its ``measures.outlined`` is 0.
+
+    Raises
+    ------
+    OutputError
+        When ``peaks`` is missing, does not fit the recipe, or is not finite.
+    """
+    post = given.post
+    peaks = from_rows(given.output("peaks"), len(post.kinds))
+    wanted = [post.kinds.index(name) for name in post.wanted or post.kinds]
+    scores = wanted_scores(peaks, wanted) if post.wanted else peaks.scores
+    listed = np.argsort(-scores, kind="stable")
+    listed = listed[peaks.scores[listed] >= post.list_from][: post.most]
+    shown, shown_scores = peaks.take(listed), scores[listed]
+    outlines = [_outline(given, shown, index) for index in range(len(shown))]
+    values = _values(outlines)
+    lesions = [
+        _lesion(given, shown, index, float(shown_scores[index]), outlines[index], values[index])
+        for index in range(len(shown))
+    ]
+    mask, mask_geometry = _mask(given, outlines, values)
+    each = peaks.scores[:, None] * peaks.kinds
+    highest = [scores.max(initial=0.0), *each.max(axis=0, initial=0.0)]
+    measures = {"listed": float(len(lesions))}
+    return Finished(
+        scores=np.array(highest, np.float32),
+        lesions=json.dumps({"lesions": lesions, "measures": measures}, allow_nan=False),
+        mask=mask,
+        mask_geometry=mask_geometry,
+    )
+
+
+def _outline(given: Given, peaks: Peaks, index: int) -> Outline | None:
+    post = given.post
+    if not post.outline:
+        return None
+    kind = post.kinds[int(peaks.kinds[index].argmax())]
+    return outline_nodule(
+        given.grid_hu,
+        peaks.voxels[index],
+        float(peaks.diameters_mm[index]),
+        given.spacing_mm,
+        glassy=kind in post.glassy,
+    )
+
+
+def _lesion(
+    given: Given, peaks: Peaks, index: int, score: float, outline: Outline | None, value: int | None
+) -> dict[str, Any]:
+    classes = {name: float(chance) for name, chance in zip(given.post.kinds, peaks.kinds[index])}
+    measures: dict[str, float | None] = {
+        "chance": round(float(peaks.scores[index]), 4),
+        "outlined": float(outline is not None),
+    }
+    if outline is None:
+        return _ball_json(given, peaks, index, score, classes, measures)
+    if max(classes, key=lambda name: classes[name]) in given.post.glassy:
+        measures |= _solid_part(outline)
+    return lesion_json(
+        index + 1,
+        outline.mask,
+        [slice(0, size) for size in outline.mask.shape],
+        hu=outline.nearest(given.grid_hu),
+        geometry=outline.geometry(given.grid_geometry),
+        score=score,
+        classes=classes,
+        mask_value=value,
+        measures=measures,
+    )
+
+
+def _solid_part(outline: Outline) -> dict[str, float | None]:
+    """Measure the solid part of a nodule; None where it has none."""
+    found = axial_diameters(outline.solid, (outline.spacing_mm,) * 3)
+    if found is None:
+        return {"solid_long_mm": None, "solid_short_mm": None, "solid_volume_mm3": None}
+    volume = float(np.count_nonzero(outline.solid)) * outline.spacing_mm**3
+    return {
+        "solid_long_mm": round(found[0], 1),
+        "solid_short_mm": round(found[1], 1),
+        "solid_volume_mm3": round(volume, 1),
+    }
+
+
+def _ball_json(
+    given: Given,
+    peaks: Peaks,
+    index: int,
+    score: float,
+    classes: Mapping[str, float],
+    measures: Mapping[str, float | None],
+) -> dict[str, Any]:
+    """Describe a mark of which there is no mask: a ball as the network measured it."""
+    centre = in_lps(peaks.voxels[index], given.grid_geometry)
+    diameter = float(peaks.diameters_mm[index])
+    return {
+        "id": index + 1,
+        "kind": max(classes, key=lambda name: classes[name]),
+        "classes": {name: round(chance, 4) for name, chance in classes.items()},
+        "score": round(score, 4),
+        "centre_mm": _rounded(centre),
+        "box_mm": [_rounded(centre - diameter / 2), _rounded(centre + diameter / 2)],
+        "long_diameter_mm": None,
+        "short_diameter_mm": None,
+        "mean_diameter_mm": round(diameter, 1),
+        "volume_mm3": None,
+        "hu": hu_statistics(_ball(given, peaks.voxels[index], BALL * diameter)),
+        "mask_value": None,
+        "measures": dict(measures),
+    }
+
+
+def _ball(given: Given, voxel: Floats, radius_mm: float) -> NDArray[np.int16]:
+    """Give the HU of the voxels within a radius of a place; of the nearest one at least."""
+    middle = np.clip(np.rint(voxel), 0, np.array(given.grid_hu.shape) - 1).astype(int)
+    reach = [int(radius_mm / mm) + 1 for mm in given.spacing_mm]
+    index = [
+        np.arange(max(0, m - r), min(n, m + r + 1))
+        for m, r, n in zip(middle, reach, given.grid_hu.shape)
+    ]
+    squares = [
+        ((axis - place) * mm) ** 2 for axis, place, mm in zip(index, voxel, given.spacing_mm)
+    ]
+    inside = squares[0][:, None, None] + squares[1][:, None] + squares[2] <= radius_mm**2
+    if not inside.any():
+        return np.array([given.grid_hu[tuple(middle)]], np.int16)
+    values: NDArray[np.int16] = given.grid_hu[np.ix_(*index)][inside]
+    return values
+
+
+def _values(outlines: Sequence[Outline | None]) -> list[int | None]:
+    """Give the outlined lesions numbers from 1, as far as a mask can."""
+    values: list[int | None] = []
+    last = 0
+    for outline in outlines:
+        last += outline is not None
+        values.append(last if outline is not None and last <= LARGEST_VALUE else None)
+    return values
+
+
+def _mask(
+    given: Given, outlines: Sequence[Outline | None], values: Sequence[int | None]
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Draw the outlined lesions on the smallest part of the grid that holds them."""
+    drawn = [
+        (value, *outline.on_grid(given.grid_hu.shape))
+        for outline, value in zip(outlines, values)
+        if outline is not None and value is not None
+    ]
+    if not drawn:
+        return np.zeros((1, 1, 1), np.uint8), given.grid_geometry
+    low = np.min([start for _, start, _ in drawn], axis=0)
+    high = np.max([start + part.shape for _, start, part in drawn], axis=0)
+    mask = np.zeros(tuple(high - low), np.uint8)
+    for value, start, part in reversed(drawn):  # the stronger mark is on top
+        place = tuple(slice(a, a + n) for a, n in zip(start - low, part.shape))
+        mask[place][part] = value
+    geometry = given.grid_geometry.copy()
+    geometry[:3, 3] = in_lps(low.astype(np.float64), given.grid_geometry)
+    return mask, geometry
+
+
+def _rounded(point: NDArray[np.float64]) -> list[float]:
+    return [round(float(mm), 2) for mm in point]
