@@ -114,6 +114,18 @@ class GatewayClient:
         """Look at a screening."""
         return await self._request("GET", f"/v1/screenings/{screening_id}", expect=(200,))
 
+    async def mask(self, screening_id: str, check: str) -> bytes:
+        """Fetch the mask of a check's lesions, gzipped NIfTI-1."""
+        assert self._session is not None
+        path = f"/v1/screenings/{screening_id}/masks/{check}"
+        try:
+            async with self._session.get(self._url + path) as response:
+                if response.status != 200:
+                    raise GatewayError(f"{self._url}{path} answered {response.status}.")
+                return await response.read()
+        except aiohttp.ClientError as error:
+            raise GatewayError(f"{self._url} cannot be reached: {error}") from None
+
     async def wait(
         self, screening_id: str, *, seen: Callable[[dict[str, Any]], None] = lambda _: None
     ) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from gateway.api.keys import DATABASE, PRINCIPAL
+from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL
 from gateway.api.state import LIFECYCLE, MANIFESTS
 from gateway.exceptions import (
     InvalidJsonError,
@@ -24,6 +25,7 @@ from gateway.screening.clinical import read_clinical
 from gateway.screening.findings import thresholds_json
 from gateway.screening.manifest import Manifest
 from gateway.store import screenings
+from gateway.store.masks import find_mask
 from gateway.store.queue import LANES
 
 EXAM_CONTEXTS = ("screening", "incidental", "oncology", "unknown")
@@ -61,15 +63,27 @@ async def create_screening(request: web.Request) -> web.Response:
 @routes.get("/v1/screenings/{screening_id}")
 async def get_screening(request: web.Request) -> web.Response:
     """Show a screening: state, stage, plan, and the results released so far."""
-    try:
-        screening_id = UUID(request.match_info["screening_id"])
-    except ValueError:
-        raise NotFoundError("There is no such screening.") from None
     async with request.app[DATABASE].connection() as connection:
         row, released, stage = await screenings.find(
-            connection, request[PRINCIPAL].tenant, screening_id
+            connection, request[PRINCIPAL].tenant, _screening_id(request)
         )
     return web.json_response(screening_result(row, released, stage=stage))
+
+
+@routes.get("/v1/screenings/{screening_id}/masks/{check}")
+async def get_mask(request: web.Request) -> web.Response:
+    """Give the mask of a check's lesions as gzipped NIfTI-1."""
+    async with request.app[DATABASE].connection() as connection:
+        pointer = await find_mask(
+            connection,
+            request[PRINCIPAL].tenant,
+            _screening_id(request),
+            request.match_info["check"],
+        )
+    encoded = await asyncio.to_thread(
+        request.app[OBJECTS].read, pointer.object_key, pointer.offset, pointer.length
+    )
+    return web.Response(body=encoded, content_type="application/gzip")
 
 
 @routes.get("/v1/checks")
@@ -113,6 +127,13 @@ def read_order(body: Mapping[str, Any], manifests: Mapping[str, Manifest]) -> sc
         exam_context=_one_of(body, "exam_context", EXAM_CONTEXTS, "unknown"),
         clinical=read_clinical(body.get("clinical", {})),
     )
+
+
+def _screening_id(request: web.Request) -> UUID:
+    try:
+        return UUID(request.match_info["screening_id"])
+    except ValueError:
+        raise NotFoundError("There is no such screening.") from None
 
 
 def _one_of(body: Mapping[str, Any], field: str, choices: tuple[str, ...], default: str) -> str:

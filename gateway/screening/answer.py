@@ -11,6 +11,8 @@ from gateway.exceptions import ModelOutputError
 from gateway.screening.findings import CheckResult
 from gateway.screening.lesions import lesion_measures, marked_by_threshold, marked_with_check
 from gateway.screening.manifest import Manifest
+from gateway.screening.mask import Mask
+from gateway.screening.places import placed
 from gateway.screening.plan import Step
 from gateway.screening.rules import RULES, Measures, RuleInput, RuleOutput
 from gateway.screening.subject import Subject
@@ -24,15 +26,17 @@ class Seen:
 
     measures: Measures = field(default_factory=dict)
     lesions: tuple[Mapping[str, Any], ...] = ()
+    mask: Mask | None = None
 
 
-def seen_by_network(manifest: Manifest, inference: Inference) -> Seen:
-    """Name the scores of an inference; they join its measures.
+def seen_by_network(manifest: Manifest, subject: Subject, inference: Inference) -> Seen:
+    """Name the scores of an inference, which join its measures, and place its lesions.
 
     Raises
     ------
     ModelOutputError
-        When there are fewer scores than the manifest names.
+        When there are fewer scores than the manifest names, a measure is no number, or a lesion
+        has no place.
     """
     names = manifest.scores
     if len(inference.scores) < len(names):
@@ -45,10 +49,14 @@ def seen_by_network(manifest: Manifest, inference: Inference) -> Seen:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if value is not None and not (is_number and math.isfinite(value)):
             raise ModelOutputError(f"{manifest.ensemble} gave a measure {name} that is no number.")
-    return Seen(
-        measures=measures,
-        lesions=tuple(inference.lesions.get("lesions", ())),
-    )
+    lesions = tuple(inference.lesions.get("lesions", ()))
+    if subject.places is not None:
+        try:
+            lesions = placed(lesions, subject.places)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelOutputError(f"{manifest.ensemble} gave a lesion without place.") from error
+    mask = Mask(inference.mask, inference.mask_geometry) if inference.mask.any() else None
+    return Seen(measures=measures, lesions=lesions, mask=mask)
 
 
 def answer(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.exceptions import StubDiedError
+from gateway.exceptions import StorageFullError, StubDiedError
 from gateway.screening.answer import Seen, answer, seen_by_network
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest
+from gateway.screening.mask import KeepMask, Mask, keep_no_mask
 from gateway.screening.plan import Plan, Step
 from gateway.screening.reasons import reason_of_error
 from gateway.screening.subject import Subject
@@ -68,6 +70,8 @@ class FanOut:
         All that are asked for. A check that comes after others waits for those of them.
     known : mapping, optional
         Results that are out already: they are neither made nor handed over again.
+    keep_mask : coroutine function, optional
+        Keeps the mask of a check of which something is shown.
     """
 
     def __init__(
@@ -78,7 +82,9 @@ class FanOut:
         on_result: OnResult,
         checks: Iterable[str],
         known: Mapping[str, CheckResult] | None = None,
+        keep_mask: KeepMask = keep_no_mask,
     ) -> None:
+        self._keep_mask = keep_mask
         self._manifests = manifests
         self._triton = triton
         self._on_result = on_result
@@ -206,10 +212,29 @@ class FanOut:
             waited = [name for name in manifest.after if name in self._results]
             results = {name: await asyncio.shield(self._results[name]) for name in waited}
             try:
-                seen = answer(manifest, step, subject, seen, results)
+                result = answer(manifest, step, subject, seen, results)
             except Exception as error:
-                seen = _failed(error, manifest, subject)
-        await self.release(seen)
+                result = _failed(error, manifest, subject)
+            await self.release(await self._with_mask(result, manifest, seen.mask))
+        else:
+            await self.release(seen)
+
+    async def _with_mask(
+        self, result: CheckResult, manifest: Manifest, mask: Mask | None
+    ) -> CheckResult:
+        """Keep the mask of what is shown to the reader; a result does not wait for a full disk."""
+        if mask is None or not result.shows_something:
+            return result
+        try:
+            kept = await self._keep_mask(result.check, mask)
+        except StorageFullError as error:
+            log.warning("onescan.mask.not_kept check=%s code=%s", result.check, error.code)
+            return result
+        if kept is None:
+            return result
+        return replace(
+            result, mask={**kept.to_json(), "description": manifest.outputs.get("MASK", "")}
+        )
 
     async def _infer(
         self, step: Step, manifest: Manifest, subject: Subject, queued: asyncio.Event | None
@@ -237,7 +262,7 @@ class FanOut:
             priority=PRIORITY_STAT if stat else PRIORITIES[manifest.latency_class],
             queued=queued,
         )
-        return seen_by_network(manifest, inference)
+        return seen_by_network(manifest, subject, inference)
 
 
 def _failed(error: Exception, manifest: Manifest, subject: Subject) -> CheckResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from gateway.screening.manifest import STATES, URGENCIES, Manifest, Text
@@ -26,10 +26,14 @@ class CheckResult:
     score: float | None = None
     grade: str | None = None
     thresholds: Mapping[str, Any] | None = None
-    """``set``, ``score``, ``unit``, ``mark``, ``flag``, and by what each was exceeded."""
+    """``set``, ``score``, ``unit``, ``mark``, ``flag``, ``lesion``, and by what the first two were
+    exceeded."""
 
     urgency: str = "note"
     lesions: tuple[Mapping[str, Any], ...] = ()
+    mask: Mapping[str, Any] | None = None
+    """Of the lesions, where one is kept: see `gateway.screening.mask.KeptMask`."""
+
     measures: Mapping[str, float | None] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     """Measure → UCUM unit."""
@@ -43,6 +47,12 @@ class CheckResult:
 
     codes: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shows_something(self) -> bool:
+        """Whether something is marked for the reader."""
+        marked = bool(self.thresholds and self.thresholds["marked_by"])
+        return self.state == "positive" or marked or any(one.get("marked") for one in self.lesions)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values; the result of `from_json` is equal."""
@@ -122,6 +132,7 @@ def thresholds_json(manifest: Manifest, verdict: Verdict | None = None) -> dict[
         "unit": thresholds.unit,
         "mark": thresholds.mark.value,
         "flag": thresholds.flag.value,
+        "lesion": asdict(thresholds.lesion) if thresholds.lesion else None,
         "marked_by": list(verdict.marked_by) if verdict else [],
         "flagged_by": list(verdict.flagged_by) if verdict else [],
     }

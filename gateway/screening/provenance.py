@@ -16,11 +16,14 @@ def check_provenance(
     *,
     series_instance_uid: str | None = None,
     sop_instance_uids: Sequence[str] = (),
+    scanner_model: str | None = None,
+    normalisation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Give the provenance of one check's result.
 
     The SOP Instance UIDs themselves stand once in the study's provenance, under the series;
-    here are their number and digest.
+    here are their number and digest. `normalisation` is how far the scanner's HU are off
+    (`gateway.study.normalise`), and whether that was applied.
     """
     anatomy = manifests[ANATOMY]
     source = manifest if manifest.has_network else anatomy
@@ -35,6 +38,8 @@ def check_provenance(
         "series_instance_uid": series_instance_uid,
         "sop_instance_count": len(sop_instance_uids),
         "sop_instance_digest": digest_of_uids(sop_instance_uids) if sop_instance_uids else None,
+        "scanner_model": scanner_model,
+        "normalisation": dict(normalisation) if normalisation is not None else None,
         "software_version": __version__,
     }
 

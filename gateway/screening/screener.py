@@ -12,20 +12,20 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway import __version__
 from gateway.exceptions import ModelError, SeriesError, StubDiedError
 from gateway.instance import Instance
 from gateway.log import get_logger
-from gateway.screening.anatomy import parse_anatomy
+from gateway.screening.anatomy_run import AnatomyRun, SeenAnatomy
 from gateway.screening.choosing import Chosen, choose_for_checks
 from gateway.screening.clock import Clock
 from gateway.screening.fanout import FanOut, Infers, OnResult
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import ANATOMY, Manifest
+from gateway.screening.mask import KeepMask, keep_no_mask
 from gateway.screening.patient import known_of, patient_of
-from gateway.screening.phase import contrast_phase
+from gateway.screening.places import Places
 from gateway.screening.plan import (
     Plan,
     Step,
@@ -47,14 +47,9 @@ from gateway.screening.subject import Subject
 from gateway.screening.threads import in_thread
 from gateway.settings import Settings
 from gateway.store.objects import ObjectReader
-from gateway.study.geometry import SeriesGeometry
 from gateway.study.quality import Quality
 from gateway.study.series import Series
-from gateway.triton.client import PRIORITY_STAT
-from gateway.triton.shared_memory import SharedLabels, SharedVolume
-from gateway.triton.tensors import Inference
-from preprocess.bodybox import body_box
-from preprocess.recipe import Recipe
+from gateway.triton.shared_memory import SharedVolume
 
 __all__ = ["Request", "StudyResult", "screen_study"]
 
@@ -83,6 +78,7 @@ async def screen_study(
     settings: Settings,
     known: Mapping[str, CheckResult] | None = None,
     memory: HoldMemory = _unlimited,
+    keep_mask: KeepMask = keep_no_mask,
     on_stage: OnStage = _silent,
     on_plan: OnPlan = _silent,
     on_result: OnResult = _silent,
@@ -107,6 +103,8 @@ async def screen_study(
         Results of checks that are out already, by an earlier try at the same study.
     memory : callable, optional
         Gives a context manager that waits until so many bytes may be held.
+    keep_mask : coroutine function, optional
+        Keeps the masks of what is shown to the reader.
     on_stage, on_plan, on_result : coroutine functions, optional
         Told of every stage, of the plan as it grows, and of every result as it is there.
         Each asked check has exactly one result, whatever happens to it.
@@ -116,7 +114,14 @@ async def screen_study(
     StubDiedError
         When Triton must be restarted and the study screened again.
     """
-    fan_out = FanOut(manifests, triton, on_result=on_result, checks=request.checks, known=known)
+    fan_out = FanOut(
+        manifests,
+        triton,
+        on_result=on_result,
+        checks=request.checks,
+        known=known,
+        keep_mask=keep_mask,
+    )
     run = _Run(instances, objects, request, manifests, triton, settings, fan_out)
     run.memory, run.on_stage, run.on_plan = memory, on_stage, on_plan
     try:
@@ -147,7 +152,6 @@ class _Run:
         self.objects = objects
         self.request = request
         self.manifests = manifests
-        self.triton = triton
         self.settings = settings
         self.clock = Clock()
         self.steps: list[Step] = []
@@ -155,8 +159,7 @@ class _Run:
         self.anatomy: dict[str, Any] = {}
         self.inputs: dict[str, Any] = {}
         self.chosen = Chosen(by_series=())
-        self.recipe = Recipe.from_json(manifests[ANATOMY].recipe_json or "")
-        self.labels = tuple(getattr(self.recipe.post, "labels", ()))
+        self.anatomy_run = AnatomyRun(manifests[ANATOMY], triton, settings.home)
 
     async def screen(self) -> StudyResult:
         """Take every chosen series in turn."""
@@ -199,7 +202,7 @@ class _Run:
         self.quality[series.key] = header.to_json()
         header.raise_if_refused()
         geometry = series.geometry
-        size_bytes = 2 * int(np.prod(geometry.shape)) + self._label_bytes(geometry)
+        size_bytes = 2 * int(np.prod(geometry.shape)) + self.anatomy_run.label_bytes(geometry)
         async with self.memory(size_bytes):
             with self.clock.stage("memory"):
                 region = SharedVolume.create(geometry.shape, home=self.settings.home)
@@ -225,14 +228,13 @@ class _Run:
         self, series: Series, checks: Sequence[Manifest], volume: SharedVolume, quality: Quality
     ) -> None:
         geometry = series.geometry
-        uids = tuple(dict.fromkeys(frame.sop_instance_uid for frame in geometry.frames))
+        uids = facts_of(series).sop_instance_uids
         self.inputs[series.key] = {"sop_instance_uids": list(uids), "digest": digest_of_uids(uids)}
         await self.on_stage("anatomy")
         with self.clock.stage("anatomy"):
-            seen = await self._see_anatomy(volume, geometry)
-        with SharedLabels.create(_shape(seen.mask), home=self.settings.home) as labels:
-            labels.array[:] = seen.mask
-            await self._check_volume(series, checks, volume, quality, uids, seen, labels)
+            inference = await self.anatomy_run.infer(volume, geometry)
+        with self.anatomy_run.shared(inference) as seen:
+            await self._check_volume(series, checks, volume, quality, seen)
 
     async def _check_volume(
         self,
@@ -240,15 +242,10 @@ class _Run:
         checks: Sequence[Manifest],
         volume: SharedVolume,
         quality: Quality,
-        uids: tuple[str, ...],
-        seen: Inference,
-        labels: SharedLabels,
+        seen: SeenAnatomy,
     ) -> None:
         geometry = series.geometry
-        anatomy = parse_anatomy(seen.lesions.get("measures", {}))
-        gate = self.manifests[ANATOMY].phase
-        assert gate is not None
-        phase = contrast_phase(anatomy, gate)
+        anatomy, phase = seen.anatomy, seen.phase
         self.anatomy[series.key] = {**anatomy.to_json(), "phase": phase.to_json()}
         with self.clock.stage("quality"):
             normalisation = await in_thread(
@@ -271,7 +268,7 @@ class _Run:
                         phase=phase,
                         shape=series.geometry.shape,
                         affine=geometry.affine,
-                        anatomy_affine=seen.mask_geometry,
+                        anatomy_affine=seen.organs.grid.affine,
                     )
                     for manifest in checks
                 )
@@ -283,7 +280,8 @@ class _Run:
             affine=geometry.affine,
             anatomy=anatomy,
             facts=facts,
-            organs=labels.organs(seen.mask_geometry, self.labels),
+            places=Places(facts=facts, affine=geometry.affine, organs=seen.organs),
+            organs=seen.reference,
             patient=patient,
             clinical={**known_of(patient), **self.request.clinical},
             report=self.request.report,
@@ -294,33 +292,14 @@ class _Run:
                 manifest,
                 self.manifests,
                 series_instance_uid=series.uid,
-                sop_instance_uids=uids,
+                sop_instance_uids=facts.sop_instance_uids,
+                scanner_model=facts.scanner_model,
+                normalisation=normalisation.to_json(),
             ),
         )
         await self.on_stage("checks")
         with self.clock.stage("checks"):
             await self._tell(plan, subject)
-
-    def _label_bytes(self, geometry: SeriesGeometry) -> int:
-        """Give what the label map of anatomy takes at most: that of the whole volume."""
-        extent = np.multiply(geometry.shape, geometry.spacing_mm)
-        return int(np.prod(np.ceil(extent / self.recipe.grid.spacing_mm) + 1))
-
-    async def _see_anatomy(self, volume: SharedVolume, geometry: SeriesGeometry) -> Inference:
-        """Run the anatomy ensemble on the body's box."""
-        manifest = self.manifests[ANATOMY]
-        assert manifest.ensemble is not None
-        assert manifest.recipe_json is not None
-        box = await in_thread(body_box, volume.array, geometry.spacing_mm)
-        return await self.triton.infer(
-            manifest.ensemble,
-            source=volume.source(),
-            geometry=geometry.affine,
-            roi=np.array(box, np.int32),
-            recipe=manifest.recipe_json,
-            timeout_seconds=manifest.timeout_seconds,
-            priority=PRIORITY_STAT,
-        )
 
     async def _tell(self, plan: Plan, subject: Subject | None) -> None:
         """Store the plan so far, then run the given part of it."""
@@ -378,7 +357,3 @@ class _Run:
                     provenance=check_provenance(manifest, self.manifests),
                 )
             )
-
-
-def _shape(mask: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
-    return mask.shape[0], mask.shape[1], mask.shape[2]

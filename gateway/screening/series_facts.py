@@ -12,6 +12,15 @@ UNKNOWN_MODEL = "unknown"
 """Scanner model of a series that names none."""
 
 
+@dataclass(frozen=True, slots=True)
+class FrameName:
+    """How a slice of the volume is named in DICOM."""
+
+    sop_instance_uid: str
+    number: int
+    """1-based; 1 for a single-frame instance."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesFacts:
     """Of the series that a volume was decoded from."""
@@ -33,8 +42,13 @@ class SeriesFacts:
     scanner_model: str = UNKNOWN_MODEL
     """Manufacturer and model name."""
 
-    sop_instance_uids: tuple[str, ...] = ()
+    frames: tuple[FrameName, ...] = ()
     """Of each slice of the volume, in its order."""
+
+    @property
+    def sop_instance_uids(self) -> tuple[str, ...]:
+        """Of the instances, in the order of the slices."""
+        return tuple(dict.fromkeys(frame.sop_instance_uid for frame in self.frames))
 
 
 def facts_of(series: Series) -> SeriesFacts:
@@ -48,7 +62,9 @@ def facts_of(series: Series) -> SeriesFacts:
         kernel=series.kernel,
         gated=is_gated(series.attributes),
         scanner_model=scanner_model(series.attributes),
-        sop_instance_uids=tuple(frame.sop_instance_uid for frame in geometry.frames),
+        frames=tuple(
+            FrameName(frame.sop_instance_uid, frame.frame_number) for frame in geometry.frames
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gateway.screening.anatomy import Anatomy
 from gateway.screening.manifest import Manifest
 from gateway.screening.patient import Patient
+from gateway.screening.places import Places
 from gateway.screening.series_facts import SeriesFacts
 from gateway.settings import ScreeningSettings
 from gateway.triton.shared_memory import Organs, SharedVolume
@@ -28,6 +29,9 @@ class Subject:
     anatomy: Anatomy
     facts: SeriesFacts
     provenance: Callable[[Manifest], dict[str, Any]]
+    places: Places | None = None
+    """Where its lesions lie; None for images in which nothing is placed."""
+
     organs: Organs | None = None
     """The label map of anatomy by reference."""
 

@@ -33,7 +33,8 @@ async def orphans(
     for first in range(0, len(keys), KEYS_AT_ONCE):
         cursor = await connection.execute(
             "SELECT key FROM unnest(%s::text[]) AS key"
-            " WHERE NOT EXISTS (SELECT FROM instances WHERE object_key = key)",
+            " WHERE NOT EXISTS (SELECT FROM instances WHERE object_key = key)"
+            " AND NOT EXISTS (SELECT FROM masks WHERE object_key = key)",
             (keys[first : first + KEYS_AT_ONCE],),
         )
         found += [row["key"] for row in await cursor.fetchall()]

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from gateway.exceptions import ConflictError, NotFoundError, StaleAttemptError
 from gateway.store.database import Connection
+from gateway.store.masks import Pointer, add_mask
 from gateway.store.queue import DEFER_SQL, enqueue, job_parameters
 
 Row = dict[str, Any]
@@ -224,8 +225,9 @@ async def release(
     state: str,
     reason: str | None,
     result: Mapping[str, Any],
+    mask: Pointer | None = None,
 ) -> Row:
-    """Release one check's result at once.
+    """Release one check's result at once, with the mask that it speaks of.
 
     The first release of a check stands; a later attempt's is dropped.
 
@@ -245,6 +247,8 @@ async def release(
         {**held.fence, **given, "result": Jsonb(dict(result))},
     )
     if cursor.rowcount == 1:
+        if mask is not None:
+            await add_mask(connection, held.screening_id, check, mask)
         await _event(connection, held.screening_id, held.tenant, "released", given)
     standing = await connection.execute(
         "SELECT * FROM check_results WHERE screening_id = %(id)s AND check_name = %(check)s",

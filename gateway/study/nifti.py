@@ -1,10 +1,11 @@
-"""Writes a volume as NIfTI-1, the form that research tools read."""
+"""Writes volumes and label maps as NIfTI-1, the form that research tools read."""
 
 from __future__ import annotations
 
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,9 @@ from gateway.study.volume import VolumeArray, spacing_of
 _HEADER = struct.Struct("<i10s18sihcB8h3f4h8f3fhcB4f2i80s24s2h3f3f4f4f4f16s4s")
 """nifti1.h, 348 bytes, little endian."""
 
-_INT16 = 4
+_TYPES = {"int16": 4, "uint8": 2}
+"""DT_INT16 and DT_UINT8, by NumPy's name."""
+
 _MILLIMETRES = 2
 _SCANNER = 1
 """NIFTI_XFORM_SCANNER_ANAT: coordinates of the scanner, as DICOM's are."""
@@ -24,6 +27,35 @@ _ORTHOGONAL = 1e-4
 
 GZIP_LEVEL = 1
 """CT noise hardly compresses: level 9 takes many times longer for a few per cent."""
+
+
+MASK_GZIP_LEVEL = 6
+"""Label maps compress a hundredfold at any level."""
+
+MOST_VOXELS = 32767
+"""Along an axis: nifti1.h keeps them in 16 bits."""
+
+
+def nifti_gz(mask: npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]) -> bytes:
+    """Give a label map as the bytes of a ``.nii.gz``; the same map gives the same bytes.
+
+    Parameters
+    ----------
+    mask : (S, R, C) ndarray of uint8
+    affine : (4, 4) ndarray of float64
+        (slice, row, column) → LPS mm.
+
+    Raises
+    ------
+    ValueError
+        As `save_nifti`.
+    """
+    pixels = _checked(mask, np.uint8)
+    return gzip.compress(
+        _header(mask.shape, np.asarray(affine, np.float64), "uint8", "label") + bytes(pixels),
+        MASK_GZIP_LEVEL,
+        mtime=0,
+    )
 
 
 def save_nifti(path: Path, volume: VolumeArray, affine: npt.NDArray[np.float64]) -> None:
@@ -44,10 +76,8 @@ def save_nifti(path: Path, volume: VolumeArray, affine: npt.NDArray[np.float64])
     ValueError
         For an array of another type or more than 32,767 voxels along an axis.
     """
-    if volume.ndim != 3 or volume.dtype != np.int16 or max(volume.shape) > 32767:
-        raise ValueError("volume must be (S, R, C) int16 with at most 32767 voxels an axis")
-    header = _header(volume.shape, np.asarray(affine, dtype=np.float64))
-    pixels = memoryview(np.ascontiguousarray(volume, dtype="<i2").data)
+    pixels = _checked(volume, np.int16)
+    header = _header(volume.shape, np.asarray(affine, dtype=np.float64), "int16", "HU")
     with path.open("wb") as file:
         if path.suffix != ".gz":
             file.writelines((header, pixels))
@@ -57,7 +87,18 @@ def save_nifti(path: Path, volume: VolumeArray, affine: npt.NDArray[np.float64])
             packed.write(pixels)
 
 
-def _header(shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> bytes:
+def _checked(array: npt.NDArray[Any], dtype: type[np.generic]) -> memoryview:
+    if array.ndim != 3 or array.dtype != dtype or max(array.shape) > MOST_VOXELS:
+        raise ValueError(
+            f"the array must be (S, R, C) {np.dtype(dtype)} with at most {MOST_VOXELS} voxels "
+            f"an axis, not {array.shape} {array.dtype}"
+        )
+    return memoryview(np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<")).data)
+
+
+def _header(
+    shape: tuple[int, ...], affine: npt.NDArray[np.float64], kind: str, description: str
+) -> bytes:
     slices, rows, columns = shape
     ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine[:, [2, 1, 0, 3]]
     between_slices, between_rows, between_columns = spacing_of(affine)
@@ -66,11 +107,11 @@ def _header(shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> bytes:
     return _HEADER.pack(
         *(348, b"", b"", 0, 0, b"r", 0),
         *(3, columns, rows, slices, 1, 1, 1, 1),
-        *(0.0, 0.0, 0.0, 0, _INT16, 16, 0),
+        *(0.0, 0.0, 0.0, 0, _TYPES[kind], 8 * np.dtype(kind).itemsize, 0),
         *(handed, between_columns, between_rows, between_slices, 0.0, 0.0, 0.0, 0.0),
         *(352.0, 1.0, 0.0, 0, b"\0", _MILLIMETRES),
         *(0.0, 0.0, 0.0, 0.0, 0, 0),
-        *(b"HU", b""),
+        *(description.encode(), b""),
         *(_SCANNER if rotation else 0, _SCANNER),
         *(b, c, d, *ras[:3, 3]),
         *ras[0],

@@ -15,6 +15,7 @@ from gateway.screening.clinical import REPORT, numbers
 from gateway.screening.fanout import Infers
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest
+from gateway.screening.mask import KeptMask, Mask
 from gateway.screening.plan import Plan
 from gateway.screening.reasons import reason_of_error
 from gateway.screening.screener import Request, StudyResult, screen_study
@@ -22,7 +23,8 @@ from gateway.settings import Settings
 from gateway.store import screenings
 from gateway.store.database import Connection, Database
 from gateway.store.index import study_instances
-from gateway.store.objects import ObjectReader
+from gateway.store.masks import Pointer, write_mask
+from gateway.store.objects import ObjectStore
 from gateway.store.retry import persist
 from gateway.store.screenings import Claim
 from gateway.triton.restart import restart_embedded
@@ -44,7 +46,7 @@ class Workshop:
     settings: Settings
     name: str
     database: Database
-    objects: ObjectReader
+    objects: ObjectStore
     manifests: Mapping[str, Manifest]
     triton: Infers
     heart: Heart
@@ -150,6 +152,7 @@ async def _screen_once(workshop: Workshop, claim: Claim, release: _Releases) -> 
         settings=workshop.settings,
         known=release.out,
         memory=workshop.memory.hold,
+        keep_mask=release.keep_mask,
         on_stage=on_stage,
         on_plan=on_plan,
         on_result=release,
@@ -166,6 +169,7 @@ class _Releases:
         self._workshop = workshop
         self._claim = claim
         self.out: dict[str, CheckResult] = {}
+        self._masks: dict[str, Pointer] = {}
 
     async def __call__(self, result: CheckResult) -> None:
         await self._workshop.persist(
@@ -176,11 +180,18 @@ class _Releases:
                 state=result.state,
                 reason=result.reason,
                 result=result.to_json(),
+                mask=self._masks.get(result.check) if result.mask else None,
             )
         )
         if result.check not in self.out:
             CHECKS.labels(result.check, result.state).inc()
             self.out[result.check] = result
+
+    async def keep_mask(self, check: str, mask: Mask) -> KeptMask:
+        """Write a mask durably; the release of its result will point at it."""
+        encoded = await asyncio.to_thread(mask.encode)
+        self._masks[check] = await asyncio.to_thread(write_mask, self._workshop.objects, encoded)
+        return KeptMask.of(mask, encoded)
 
     async def rest(self, state: str, reason: str) -> None:
         """Release what is not out yet, all for one reason."""

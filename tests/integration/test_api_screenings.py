@@ -17,13 +17,15 @@ import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.api.app import make_app
-from gateway.api.keys import DATABASE
+from gateway.api.keys import DATABASE, OBJECTS
 from gateway.exceptions import UsageError
 from gateway.results.json import schema
 from gateway.screening.findings import CheckResult
-from gateway.settings import ApiSettings, Settings, StoreSettings
+from gateway.settings import ApiSettings, Settings, StoreSettings, TritonSettings
 from gateway.store import screenings
+from gateway.store.masks import write_mask
 from gateway.store.workers import Report, beat, leave
+from tests.rule_check import write_rule_repository
 from tests.small_ct import write_small_ct
 
 pytestmark = pytest.mark.postgres
@@ -41,6 +43,9 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         home=tmp_path,
         api=ApiSettings(key=KEY, max_json_bytes=20_000),
         store=StoreSettings(database_url=database_url, pool_size=3),
+        triton=TritonSettings(
+            model_repository=str(write_rule_repository(tmp_path / "model_repository"))
+        ),
     )
 
 
@@ -111,6 +116,34 @@ async def test_a_screening_is_accepted_and_shown(api: Client, study: str) -> Non
     assert shown["state"] == "accepted"
     assert shown["requested_checks"] == ["liver"]
     assert shown["checks"] == []
+
+
+async def test_the_mask_of_a_result_is_fetched(api: Client, study: str) -> None:
+    """The bytes as they were kept; of another check, or another screening, there is none."""
+    body = await (await api.post("/v1/screenings", json={"study_instance_uid": study})).json()
+    app = api.app
+    assert app is not None
+    result = CheckResult.without_answer("liver", "not_evaluated", "contrast")
+    pointer = write_mask(app[OBJECTS], b"a mask")
+    async with app[DATABASE].connection() as connection:
+        row, _, _ = await screenings.find(connection, "default", body["screening_id"])
+        claim = await screenings.claim(connection, row["screening_id"], 1, "w/1")
+        assert claim is not None
+        await screenings.release(
+            connection,
+            claim,
+            check="liver",
+            state=result.state,
+            reason=result.reason,
+            result=result.to_json(),
+            mask=pointer,
+        )
+    path = f"/v1/screenings/{body['screening_id']}/masks"
+    answer = await api.get(f"{path}/liver")
+    assert (answer.status, answer.content_type) == (200, "application/gzip")
+    assert await answer.read() == b"a mask"
+    await problem(await api.get(f"{path}/bone"), 404, "request.not_found")
+    await problem(await api.get(f"/v1/screenings/{STUDY}/masks/liver"), 404, "request.not_found")
 
 
 async def test_released_results_are_shown_before_the_end(api: Client, study: str) -> None:

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gzip
+import hashlib
 import io
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import psycopg
 import pytest
 import pytest_asyncio
 
-from gateway.exceptions import ModelOutputError, StubDiedError
+from gateway.exceptions import ModelOutputError, NotFoundError, StubDiedError
 from gateway.instance import Instance
 from gateway.intake.header import read_header
 from gateway.log import Scrubber, configure_logging
 from gateway.results.json import schema, screening_result
 from gateway.screening.manifest_reader import load_manifests
-from gateway.settings import Settings, StoreSettings, WorkerSettings
+from gateway.settings import Settings, StoreSettings, TritonSettings, WorkerSettings
 from gateway.store import screenings
 from gateway.store.database import Database
 from gateway.store.index import add_instances
 from gateway.store.keys import ensure_tenant
+from gateway.store.masks import find_mask
 from gateway.store.objects import FolderObjects
+from gateway.store.orphans import orphans
 from gateway.store.reaper import run_reaper
 from gateway.testing import FakeTriton, anatomy_inference
 from gateway.worker import run_worker
+from tests.rule_check import write_network_check, write_rule_repository
 from tests.small_ct import PATIENT_ID, PATIENT_NAME, write_small_ct
 
 pytestmark = pytest.mark.postgres
@@ -48,9 +55,9 @@ class Bench:
     study: str
     instances: list[Instance]
 
-    async def order(self, **given: Any) -> screenings.Row:
+    async def order(self, *checks: str, **given: Any) -> screenings.Row:
         order = screenings.Order(
-            study_instance_uid=self.study, checks=("liver",), clinical={}, **given
+            study_instance_uid=self.study, checks=checks or ("liver",), clinical={}, **given
         )
         async with self.database.connection() as connection:
             row, _ = await screenings.create(connection, "default", order)
@@ -114,6 +121,9 @@ async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
     settings = Settings(
         home=tmp_path,
         store=StoreSettings(database_url=database_url, pool_size=4),
+        triton=TritonSettings(
+            model_repository=str(write_rule_repository(tmp_path / "model_repository"))
+        ),
         worker=WorkerSettings(
             heartbeat_seconds=0.1,
             stalled_seconds=1.0,
@@ -181,6 +191,69 @@ async def test_stat_goes_first(bench: Bench, triton: FakeTriton) -> None:
         ended = [await bench.ended(row) for row in [*routine, stat]]
     finished = [shown["finished_at"] for shown in ended]
     assert min(finished) == finished[-1]
+
+
+async def test_the_mask_of_what_is_shown_is_kept_with_its_result(
+    bench: Bench, triton: FakeTriton
+) -> None:
+    """An object of its own, which the sweep of orphans spares; a negative check leaves none."""
+    for name in ("bone", "nodule"):
+        write_network_check(bench.settings.model_repository, name)
+    mask = np.zeros((3, 4, 5), np.uint8)
+    mask[1, 2, 3] = 1
+    for name, score in (("bone", 30.0), ("nodule", 1.0)):
+        triton.script(
+            name,
+            dataclasses.replace(
+                anatomy_inference({"listed": 1.0}),
+                scores=np.array([score], np.float32),
+                mask=mask,
+            ),
+        )
+    row = await bench.order("bone", "nodule")
+    async with bench.worker(triton):
+        shown = await bench.ended(row)
+    told = {check["check"]: check for check in shown["checks"]}
+    assert {name: check["state"] for name, check in told.items()} == {
+        "bone": "positive",
+        "nodule": "negative",
+    }
+    assert told["nodule"]["mask"] is None
+    objects = FolderObjects(bench.settings.objects)
+    async with bench.database.connection() as connection:
+        pointer = await find_mask(connection, "default", row["screening_id"], "bone")
+        with pytest.raises(NotFoundError):
+            await find_mask(connection, "default", row["screening_id"], "nodule")
+        with pytest.raises(NotFoundError):
+            await find_mask(connection, "other", row["screening_id"], "bone")
+        assert await orphans(connection, objects, timedelta(seconds=-60)) == []
+    encoded = objects.read(pointer.object_key, pointer.offset, pointer.length)
+    assert hashlib.sha256(encoded).hexdigest() == told["bone"]["mask"]["sha256"]
+    pixels = gzip.decompress(encoded)[352:]
+    assert np.array_equal(np.frombuffer(pixels, np.uint8).reshape(3, 4, 5), mask)
+
+
+async def test_a_check_that_is_out_is_not_run_again_after_a_restart_of_triton(
+    bench: Bench, triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the study is, in the same attempt."""
+    for name in ("bone", "nodule"):
+        write_network_check(bench.settings.model_repository, name)
+    healthy = dataclasses.replace(
+        anatomy_inference({"listed": 1.0}), scores=np.array([1.0], np.float32)
+    )
+    triton.script("bone", healthy).script("nodule", StubDiedError(), healthy)
+    monkeypatch.setattr("gateway.worker.attempt.restart_embedded", lambda home, error: True)
+    row = await bench.order("bone", "nodule")
+    async with bench.worker(triton):
+        shown = await bench.ended(row)
+    assert (shown["state"], shown["attempt"]) == ("done", 1)
+    assert {check["check"]: check["state"] for check in shown["checks"]} == {
+        "bone": "negative",
+        "nodule": "negative",
+    }
+    asked = [call.model for call in triton.calls]
+    assert (asked.count("bone"), asked.count("nodule"), asked.count("anatomy")) == (1, 2, 2)
 
 
 async def test_a_drained_worker_hands_back(bench: Bench, triton: FakeTriton) -> None:

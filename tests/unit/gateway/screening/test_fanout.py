@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.exceptions import ModelOutputError, StubDiedError
+from gateway.exceptions import ModelOutputError, StorageFullError, StubDiedError
 from gateway.screening.anatomy import parse_anatomy
 from gateway.screening.fanout import FanOut
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest, Rule
+from gateway.screening.mask import KeptMask, Mask
 from gateway.screening.plan import Plan, Step
 from gateway.screening.rules import RULES, RuleInput, RuleOutput
 from gateway.screening.series_facts import SeriesFacts
@@ -342,3 +343,43 @@ async def test_lesions_with_thresholds_of_their_own_are_marked_one_by_one(
         (True, False),
         (False, False),
     ]
+
+
+def outlined(score: float) -> Inference:
+    """Give what a network says that outlines something."""
+    return dataclasses.replace(found(score), mask=np.ones((2, 2, 2), np.uint8))
+
+
+async def test_the_mask_of_what_is_shown_is_kept_and_no_other(subject: Subject) -> None:
+    """Of a positive check and of a marked one; a healthy study leaves nothing."""
+    kept: dict[str, Mask] = {}
+
+    async def keep(name: str, mask: Mask) -> KeptMask:
+        kept[name] = mask
+        return KeptMask.of(mask, mask.encode())
+
+    scores = {"bone": 30.0, "nodule": 7.0, "stomach": 1.0, "liver": 30.0}
+    triton = FakeTriton()
+    for name, score in scores.items():
+        triton.script(name, found(score) if name == "liver" else outlined(score))
+    study = Study(*map(check, scores), triton=triton, keep_mask=keep)
+    await study.fan_out.run(study.plan(*scores), subject)
+    assert set(kept) == {"bone", "nodule"}
+    told = {result.check: result.mask for result in study.results}
+    assert told["stomach"] is None
+    assert told["liver"] is None  # nothing was outlined
+    assert told["bone"] is not None
+    assert told["bone"]["shape"] == [2, 2, 2]
+
+
+async def test_a_full_disk_costs_the_mask_and_not_the_result(subject: Subject) -> None:
+    """What is urgent is told all the same."""
+
+    async def keep(name: str, mask: Mask) -> KeptMask:
+        raise StorageFullError
+
+    triton = FakeTriton().script("bone", outlined(30.0))
+    study = Study(check("bone"), triton=triton, keep_mask=keep)
+    await study.fan_out.run(study.plan("bone"), subject)
+    [result] = study.results
+    assert (result.state, result.mask) == ("positive", None)
