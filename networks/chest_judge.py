@@ -188,12 +188,13 @@ def figures(judged: Iterable[JudgedStudy]) -> dict[str, Any]:
         name: np.stack([case.parts[n] for case in cases]) for n, name in enumerate(PARTS)
     }
     told: dict[str, Any] = {"studies": len(cases)}
-    asked = [n for n in np.flatnonzero(EVALUATED) if (truth[:, n] == 1).sum() >= LEAST_POSITIVE]
+    enough = ((truth == 1).sum(axis=0) >= LEAST_POSITIVE) & (truth == 0).any(axis=0)
+    asked = np.flatnonzero(enough & EVALUATED)
     told["labels"] = len(asked)
     told["auc"] = {
         name: round(float(np.mean([_auc(values[:, n], truth[:, n]) for n in asked])), 3)
         for name, values in scores.items()
-        if asked
+        if len(asked)
     }
     told["difficulty"] = {}
     for difficulty in DIFFICULTIES:
@@ -219,7 +220,7 @@ def label_aucs(judged: Sequence[JudgedStudy]) -> dict[int, list[float]]:
     return {
         int(n): auc(logits[truth[:, n] == 0, n], logits[truth[:, n] == 1, n]).rounded()
         for n in np.flatnonzero(EVALUATED)
-        if (truth[:, n] == 1).any()
+        if (truth[:, n] == 1).any() and (truth[:, n] == 0).any()
     }
 
 
