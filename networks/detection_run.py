@@ -229,8 +229,9 @@ def organ_grid(
     low, high = (origin_mm + np.array(edge) * spacing_mm for edge in zip(*edges, strict=True))
     top = origin_mm + (np.array(labels.shape) - 1) * spacing_mm
     grid = RegionGrid.over(
-        np.maximum(low - AROUND_MM, origin_mm), np.minimum(high + AROUND_MM, top), tile.spacing_mm
-    )
+        np.maximum(low - AROUND_MM, origin_mm), np.minimum(high + AROUND_MM, top), tile.spacing_mm,
+        multiple=2,  # slices of twice the grid's spacing lie under an even number of voxels only
+    )  # fmt: skip
     index = [
         np.clip(np.rint((axis - first) / spacing_mm).astype(int), 0, count - 1)
         for axis, first, count in zip(grid.axes, origin_mm, labels.shape, strict=True)
