@@ -13,6 +13,10 @@ REGION_PREFIX = "onescan-vol-"
 PARAMETER_PREFIX = "onescan_"
 """Prefix of our own request parameters; Triton keeps ``triton_`` for itself."""
 
+PRIORITY_PARAMETER = f"{PARAMETER_PREFIX}priority"
+"""Repeats the priority of a request, which Triton does not show to a model: one that asks other
+models, whose requests carry none, has to keep the order itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:

@@ -20,6 +20,12 @@ BALL = 0.35
 """Radius of the ball in which HU is measured where nothing is outlined, of the diameter: well
 within the lesion, even where the mark is a little off."""
 
+METAL_HU = 2500.0
+"""Denser than any bone. Source: clinical contract, quality of input."""
+
+METAL_VOXELS = 3
+"""Fewer are noise or a clip."""
+
 LARGEST_VALUE = 255
 """Of the mask; lesions beyond it have no value of their own."""
 
@@ -40,7 +46,8 @@ def finish_detections(given: Given) -> Finished:
         a lesion is there and of that kind. ``mask``: the outlined lesions, each with its own
         value, on the part of the grid that holds them; a single 0 where there is none.
         A lesion that is not outlined has its mean diameter from the network and no other size;
-        its ``measures.outlined`` is 0.
+        its ``measures.outlined`` is 0. One that is too near to metal has no score and counts for
+        none; ``near_metal`` is how many of those listed are.
 
     Raises
     ------
@@ -50,26 +57,40 @@ def finish_detections(given: Given) -> Finished:
     post = given.post
     peaks = from_rows(given.output("peaks"), len(post.kinds))
     wanted = [post.kinds.index(name) for name in post.wanted or post.kinds]
-    scores = wanted_scores(peaks, wanted) if post.wanted else peaks.scores
+    trusted = ~_near_metal(given, peaks)
+    scores = np.where(trusted, wanted_scores(peaks, wanted) if post.wanted else peaks.scores, 0.0)
     listed = np.argsort(-scores, kind="stable")
     listed = listed[peaks.scores[listed] >= post.list_from][: post.most]
-    shown, shown_scores = peaks.take(listed), scores[listed]
+    shown = peaks.take(listed)
+    shown_scores = [float(scores[mark]) if trusted[mark] else None for mark in listed]
     outlines = [_outline(given, shown, index) for index in range(len(shown))]
     values = _values(outlines)
     lesions = [
-        _lesion(given, shown, index, float(shown_scores[index]), outlines[index], values[index])
+        _lesion(given, shown, index, shown_scores[index], outlines[index], values[index])
         for index in range(len(shown))
     ]
     mask, mask_geometry = _mask(given, outlines, values)
-    each = peaks.scores[:, None] * peaks.kinds
+    each = (trusted * peaks.scores)[:, None] * peaks.kinds
     highest = [scores.max(initial=0.0), *each.max(axis=0, initial=0.0)]
-    measures = {"listed": float(len(lesions))}
+    measures = {"listed": float(len(lesions)), "near_metal": float((~trusted[listed]).sum())}
     return Finished(
         scores=np.array(highest, np.float32),
         lesions=json.dumps({"lesions": lesions, "measures": measures}, allow_nan=False),
         mask=mask,
         mask_geometry=mask_geometry,
     )
+
+
+def _near_metal(given: Given, peaks: Peaks) -> NDArray[np.bool_]:
+    """Tell which marks lie so near to metal that streaks reach them, (n,)."""
+    near = np.zeros(len(peaks), np.bool_)
+    if not given.post.metal_mm:
+        return near
+    for index in range(len(peaks)):
+        radius = given.post.metal_mm + peaks.diameters_mm[index] / 2
+        around = _ball(given, peaks.voxels[index], float(radius))
+        near[index] = np.count_nonzero(around >= METAL_HU) >= METAL_VOXELS
+    return near
 
 
 def _outline(given: Given, peaks: Peaks, index: int) -> Outline | None:
@@ -87,7 +108,12 @@ def _outline(given: Given, peaks: Peaks, index: int) -> Outline | None:
 
 
 def _lesion(
-    given: Given, peaks: Peaks, index: int, score: float, outline: Outline | None, value: int | None
+    given: Given,
+    peaks: Peaks,
+    index: int,
+    score: float | None,
+    outline: Outline | None,
+    value: int | None,
 ) -> dict[str, Any]:
     classes = {name: float(chance) for name, chance in zip(given.post.kinds, peaks.kinds[index])}
     measures: dict[str, float | None] = {
@@ -128,7 +154,7 @@ def _ball_json(
     given: Given,
     peaks: Peaks,
     index: int,
-    score: float,
+    score: float | None,
     classes: Mapping[str, float],
     measures: Mapping[str, float | None],
 ) -> dict[str, Any]:
@@ -139,7 +165,7 @@ def _ball_json(
         "id": index + 1,
         "kind": max(classes, key=lambda name: classes[name]),
         "classes": {name: round(chance, 4) for name, chance in classes.items()},
-        "score": round(score, 4),
+        "score": None if score is None else round(score, 4),
         "centre_mm": _rounded(centre),
         "box_mm": [_rounded(centre - diameter / 2), _rounded(centre + diameter / 2)],
         "long_diameter_mm": None,

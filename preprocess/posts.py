@@ -221,6 +221,9 @@ class DetectionsPost:
     glassy: tuple[str, ...] = ()
     """Kinds of nodule with a faint border."""
 
+    metal_mm: float = 0.0
+    """A mark this near to metal has no score: streaks look like lesions. 0 lets all have one."""
+
     chunk: int = 4
     """Tiles in one request, so that several studies take turns."""
 
@@ -232,7 +235,8 @@ class DetectionsPost:
         counts = {"crop": 256, "candidates": 1024, "most": 1024, "chunk": 64}
         required = {"kind", "detector", "classifier", "kinds", "tile", "margin", "organs"}
         numbers = {"least_score", "list_from"}
-        optional = {"around_mm", "wanted", "outline", "glassy", *numbers, *counts}
+        distances = ("around_mm", "metal_mm")
+        optional = {*distances, "wanted", "outline", "glassy", *numbers, *counts}
         table = fields.table(value, where, required, optional)
         tile = fields.wholes(table["tile"], f"{where}.tile", least=1, most=1024)
         margin = fields.wholes(table["margin"], f"{where}.margin", least=0, most=512)
@@ -253,6 +257,8 @@ class DetectionsPost:
             for key, most in counts.items()
             if key in table
         }
+        for key in distances:
+            options[key] = fields.not_negative(table.get(key, 0), f"{where}.{key}")
         return cls(
             detector=fields.text(table["detector"], f"{where}.detector"),
             classifier=fields.text(table["classifier"], f"{where}.classifier"),
@@ -260,7 +266,6 @@ class DetectionsPost:
             tile=tile,
             margin=margin,
             organs=fields.names(table["organs"], f"{where}.organs", least=1),
-            around_mm=fields.not_negative(table.get("around_mm", 0), f"{where}.around_mm"),
             outline=fields.flag(table.get("outline", False), f"{where}.outline"),
             **some,
             **_positives(table, where, numbers),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class TritonError:
 
     INTERNAL = "INTERNAL"
     INVALID_ARG = "INVALID_ARG"
+    CANCELLED = "CANCELLED"
 
     def __init__(self, message: str, code: str = INTERNAL) -> None:
         self._message, self._code = message, code
@@ -58,6 +60,10 @@ class InferenceResponse:
     ) -> None:
         self._tensors, self._error = output_tensors or [], error
 
+    def has_error(self) -> bool:
+        """Tell whether it is one."""
+        return self._error is not None
+
     def error(self) -> TritonError | None:
         """Give the error."""
         return self._error
@@ -75,10 +81,26 @@ class Request:
     ----------
     outputs
         Names of the outputs that are asked for.
+    parameters
+        Of the request.
+    timeout_us
+        What is left until nobody waits for the answer; 0 is no limit.
+    cancelled
+        Tells whether nobody waits any more.
     """
 
-    def __init__(self, *, outputs: Sequence[str] = (), **arrays: Any) -> None:
+    def __init__(
+        self,
+        *,
+        outputs: Sequence[str] = (),
+        parameters: Mapping[str, Any] | None = None,
+        timeout_us: int = 0,
+        cancelled: Callable[[], bool] = lambda: False,
+        **arrays: Any,
+    ) -> None:
         self.outputs = list(outputs)
+        self._parameters, self._timeout_us = dict(parameters or {}), timeout_us
+        self.is_cancelled = cancelled
         self.tensors = {
             name: Tensor(name, np.ascontiguousarray(array))
             for name, array in arrays.items()
@@ -89,6 +111,46 @@ class Request:
         """Give what is asked for."""
         return self.outputs
 
+    def parameters(self) -> str:
+        """Give the parameters as JSON, as the real class does."""
+        return json.dumps(self._parameters)
+
+    def timeout(self) -> int:
+        """Give the timeout."""
+        return self._timeout_us
+
+
+class InferenceRequest:
+    """A request to another model, answered by a function."""
+
+    models: ClassVar[dict[str, Callable[..., Any]]] = {}
+    """Name → coroutine function from arrays to arrays; whoever loads a model fills it."""
+
+    _sent: ClassVar[list[Tensor]] = []
+
+    def __init__(
+        self, *, model_name: str, requested_output_names: list[str], inputs: list[Tensor]
+    ) -> None:
+        assert not [t for t in inputs if any(t is other for other in self._sent)], (
+            "a tensor shared by two requests ends the real server"
+        )
+        self._sent.extend(inputs)
+        self.model_name, self.outputs, self.inputs = model_name, requested_output_names, inputs
+
+    async def async_exec(self) -> InferenceResponse:
+        """Ask; an exception of the function is an error of the model."""
+        arrays = {tensor.name(): tensor.as_numpy() for tensor in self.inputs}
+        try:
+            answer = await self.models[self.model_name](**arrays)
+        except Exception as error:
+            return InferenceResponse(error=TritonError(str(error)))
+        return InferenceResponse([Tensor(name, answer[name]) for name in self.outputs])
+
+
+def get_output_tensor_by_name(response: InferenceResponse, name: str) -> Tensor | None:
+    """Find an output."""
+    return next((tensor for tensor in response._tensors if tensor.name() == name), None)
+
 
 def get_input_tensor_by_name(request: Request, name: str) -> Tensor | None:
     """Find an input."""
@@ -98,7 +160,14 @@ def get_input_tensor_by_name(request: Request, name: str) -> Tensor | None:
 def load_model(path: Path) -> Any:
     """Load a ``model.py`` by its path with this module in place of Triton's, and initialise it."""
     fake: Any = ModuleType(MODULE)
-    for item in (Tensor, TritonError, InferenceResponse, get_input_tensor_by_name):
+    for item in (
+        Tensor,
+        TritonError,
+        InferenceResponse,
+        InferenceRequest,
+        get_input_tensor_by_name,
+        get_output_tensor_by_name,
+    ):
         setattr(fake, item.__name__, item)
     spec = importlib.util.spec_from_file_location(f"{path.parent.parent.name}_model", path)
     assert spec is not None

@@ -20,7 +20,7 @@ import tritonclient.grpc.aio as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from gateway.contract import CT_OUTPUTS
+from gateway.contract import CT_OUTPUTS, PRIORITY_PARAMETER
 from gateway.exceptions import (
     ModelError,
     ModelTimeoutError,
@@ -196,7 +196,10 @@ class TritonClient:
                 tensors,
                 outputs=wanted,
                 priority=priority,
+                # Triton itself does nothing with it; a model that asks others stops asking.
+                timeout=int(1e6 * max(left, 0.001)),
                 client_timeout=max(left, 0.001),
+                parameters={PRIORITY_PARAMETER: priority},
             )
             try:
                 answer = await (request if queued is None else self._send(request, queued))

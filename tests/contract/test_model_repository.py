@@ -20,15 +20,29 @@ from preprocess.region import REGION_NAME
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = ROOT / "model_repository"
 
-NETWORKS = {"anatomy_net", "aorta_net", "calcium_net", "liver_net", "pancreas_net", "stomach_net"}
+NETWORKS = {
+    "anatomy_net",
+    "aorta_net",
+    "bone_crops",
+    "bone_net",
+    "calcium_net",
+    "liver_net",
+    "nodule_crops",
+    "nodule_net",
+    "pancreas_net",
+    "stomach_net",
+}
 
 MODELS = NETWORKS | {
     "anatomy",
     "aorta",
+    "bone",
     "calcium",
+    "ct_detect",
     "ct_postprocess",
     "ct_preprocess",
     "liver",
+    "nodule",
     "pancreas",
     "stomach",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,11 +137,34 @@ def test_a_lesion_of_bone_is_scored_by_its_chance_to_be_a_metastasis() -> None:
     assert answer.mask.tolist() == [[[0]]]
 
 
+def test_a_mark_near_metal_has_no_score() -> None:
+    """Of two lytic marks the one beside a screw counts for nothing, and is listed as such."""
+    hu = lung()
+    hu[20, 30, 45:60] = 3071
+    lytic = (0.9, 0.05, 0.05)
+    peaks = marks((0.9, BALL, 8.0, lytic), (0.5, SPECK, 8.0, lytic))
+    given = Given(
+        outputs={"peaks": peaks},
+        grid_hu=hu,
+        grid_geometry=GEOMETRY,
+        post=replace(BONE, metal_mm=12.0),
+    )
+    answer = finish(given)
+    first, second = lesions(answer)
+    assert (first["score"], second["score"]) == (pytest.approx(0.475), None)
+    assert second["measures"]["chance"] == pytest.approx(0.9)
+    assert answer.scores[0] == pytest.approx(0.475)
+    assert json.loads(answer.lesions)["measures"]["near_metal"] == 1.0
+
+
 def test_no_mark_is_no_lesion_and_no_error() -> None:
     """Scores are zero, the lists empty."""
     answer = finished(np.zeros((1, 7), np.float32))
     assert answer.scores.tolist() == [0.0, 0.0, 0.0]
-    assert json.loads(answer.lesions) == {"lesions": [], "measures": {"listed": 0.0}}
+    assert json.loads(answer.lesions) == {
+        "lesions": [],
+        "measures": {"listed": 0.0, "near_metal": 0.0},
+    }
     assert answer.mask.tolist() == [[[0]]]
 
 
