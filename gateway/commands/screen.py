@@ -16,10 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gateway.client import GatewayClient
 from gateway.commands.output import as_json
 from gateway.commands.refused import tell_failures, tell_refused
-from gateway.commands.table import findings_table
+from gateway.commands.table import findings_table, plan_table
 from gateway.exceptions import InvalidClinicalError, NoInputError, UsageError
 from gateway.instance import Instance
 from gateway.screening.clinical import read_clinical
+from gateway.screening.rules.lung_rule import EXAM_CONTEXTS
 from gateway.settings import Settings
 
 NAME = "screen"
@@ -32,7 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="gateway to use; without it an embedded server is started")
     parser.add_argument("--checks", metavar="A,B", help="only these checks; all by default")
     parser.add_argument("--clinical", metavar="FILE", type=Path, help="clinical inputs as JSON")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="write each result as JSON there")
+    parser.add_argument(
+        "--exam-context",
+        choices=EXAM_CONTEXTS,
+        default="unknown",
+        help="why the scan was made; which lung rule applies follows it",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="write each result there as JSON, and the masks of what is shown as NIfTI",
+    )
+    parser.add_argument("--plan", action="store_true", help="show what each check was given, too")
+    parser.add_argument(
+        "--language", choices=("en", "zh"), default="en", help="of the texts; en by default"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
 
@@ -58,15 +74,18 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
                 found.instances,
                 checks=args.checks.split(",") if args.checks else None,
                 clinical=clinical,
+                exam_context=args.exam_context,
             )
-    if args.out:
-        _write(args.out, results)
+            if args.out:
+                await write_results(args.out, results, GatewayClient(url, key))
     if args.json:
         print(as_json(results[0] if len(results) == 1 else {"studies": results}), end="")
     else:
         console = Console()
         for result in results:
-            console.print(findings_table(result))
+            console.print(findings_table(result, language=args.language))
+            if args.plan:
+                console.print(plan_table(result))
     return int(any(result["state"] == "failed" or _failed(result) for result in results))
 
 
@@ -77,6 +96,7 @@ async def screen(
     *,
     checks: list[str] | None = None,
     clinical: dict[str, Any] | None = None,
+    exam_context: str = "unknown",
 ) -> list[dict[str, Any]]:
     """Send the instances, screen each study, give the results in the order of arrival."""
     console = Console(stderr=True)
@@ -104,23 +124,22 @@ async def screen(
             )
             if not studies:
                 raise NoInputError("The server took none of the instances.")
+            order: dict[str, Any] = {"exam_context": exam_context}
+            if checks:
+                order["checks"] = checks
+            if clinical:
+                order["clinical"] = clinical
             return [
-                await _screen_one(client, progress, study, checks, clinical) for study in studies
+                await _screen_one(client, progress, {"study_instance_uid": study, **order})
+                for study in studies
             ]
 
 
 async def _screen_one(
     client: GatewayClient,
     progress: Progress,
-    study: str,
-    checks: list[str] | None,
-    clinical: dict[str, Any] | None,
+    body: dict[str, Any],
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"study_instance_uid": study}
-    if checks:
-        body["checks"] = checks
-    if clinical:
-        body["clinical"] = clinical
     created = await client.create_screening(body)
     task = progress.add_task("screen", total=len(STAGES), note="")
 
@@ -179,11 +198,17 @@ def _one_patient(instances: list[Instance]) -> None:
         raise UsageError("--clinical holds one patient's values; the files hold several patients.")
 
 
-def _write(folder: Path, results: list[dict[str, Any]]) -> None:
+async def write_results(folder: Path, results: list[dict[str, Any]], client: GatewayClient) -> None:
+    """Write each result as ``STUDY.json``, and its masks as ``STUDY.CHECK.nii.gz``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for result in results:
-        name = result["study"]["study_instance_uid"] + ".json"
-        (folder / name).write_text(as_json(result), encoding="utf-8")
+    async with client:
+        for result in results:
+            study = result["study"]["study_instance_uid"]
+            (folder / f"{study}.json").write_text(as_json(result), encoding="utf-8")
+            for check in result["checks"]:
+                if check.get("mask"):
+                    mask = await client.mask(result["screening_id"], check["check"])
+                    (folder / f"{study}.{check['check']}.nii.gz").write_bytes(mask)
 
 
 def _failed(result: dict[str, Any]) -> bool:
