@@ -33,7 +33,7 @@ from networks.scenes import FIRST_SEED
 from networks.tasks import task_of
 from networks.tasks.chest import JUDGED_PATIENTS, ChestTask
 
-BLOCKS = 8
+BLOCKS = 12
 """Of eight tiles of each planting."""
 
 FITTED = "fitted.pt"

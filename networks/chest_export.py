@@ -21,7 +21,7 @@ INPUTS = ("volume", "bank", "bank_labels")
 TOLERANCE = 2e-3
 """Largest difference of a probability, of log odds and of a part of a vector."""
 
-SHAPES = ((2, 1, 48, 64, 80), (1, 1, 112, 96, 160))
+SHAPES = ((2, 1, 48, 64, 80), (1, 1, 112, 112, 96))
 """Boxes with fewer tiles than are kept, and with more."""
 
 
