@@ -68,6 +68,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + ModelOutputError               502
     + StubDiedError                  503, this Triton must be restarted
   x ManifestError                    500, a pipeline.toml breaks its contract
+  x ThresholdSetError                500, a site's thresholds cannot be read
   x StaleAttemptError                409, a late worker's write is refused
   x RuntimeFailure                   an embedded server did not start or stay up
 """
@@ -512,6 +513,12 @@ class ManifestError(OneScanError):
     """A pipeline manifest breaks its contract."""
 
     code = "manifest.invalid"
+
+
+class ThresholdSetError(OneScanError):
+    """A site's threshold set cannot be read."""
+
+    code = "thresholds.invalid"
 
 
 class StaleAttemptError(OneScanError):

@@ -141,6 +141,9 @@ class ScreeningSettings:
     site: str = "default"
     """Name of the threshold set in use."""
 
+    false_flag_budget: float = 0.05
+    """Share of healthy studies that may be flagged by any check; calibration splits it."""
+
     screening_rule: str = "lung_rads_2022"
     """``lung_rads_2022`` or ``c_lung_rads`` for lung nodules of screening exams."""
 

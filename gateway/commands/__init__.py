@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.commands import (
+    calibrate,
     demo,
     inspect,
     migrate,
@@ -42,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     phantom,
     demo,
     models,
+    calibrate,
     serve,
     worker,
     migrate,

@@ -67,7 +67,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
             raise NoInputError(f"No DICOM instance was found in {_names(args.paths)}.")
         if clinical:
             _one_patient(found.instances)
-        async with _gateway(args.url, settings) as (url, key):
+        async with gateway_of(args.url, settings) as (url, key):
             results = await screen(
                 url,
                 key,
@@ -160,7 +160,7 @@ def _stage_index(stage: str) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _gateway(url: str | None, settings: Settings) -> AsyncIterator[tuple[str, str]]:
+async def gateway_of(url: str | None, settings: Settings) -> AsyncIterator[tuple[str, str]]:
     """Give address and key of the gateway to use.
 
     Without an address that is the server that runs on this home, or else one of our own.

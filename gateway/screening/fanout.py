@@ -181,7 +181,7 @@ class FanOut:
         self, step: Step, subject: Subject, queued: asyncio.Event | None
     ) -> Seen | CheckResult:
         """Run the step's network; a result where that is the end of it."""
-        manifest = self._manifests[step.check]
+        manifest = subject.tuned(self._manifests[step.check])
         if step.reason is not None:
             return CheckResult.without_answer(
                 step.check,
@@ -206,7 +206,7 @@ class FanOut:
 
     async def _end(self, step: Step, subject: Subject, look: Look) -> None:
         """Make the result and release it; the checks that it comes after are waited for."""
-        manifest = self._manifests[step.check]
+        manifest = subject.tuned(self._manifests[step.check])
         seen = await look
         if isinstance(seen, Seen):
             waited = [name for name in manifest.after if name in self._results]

@@ -18,12 +18,14 @@ def check_provenance(
     sop_instance_uids: Sequence[str] = (),
     scanner_model: str | None = None,
     normalisation: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Give the provenance of one check's result.
 
     The SOP Instance UIDs themselves stand once in the study's provenance, under the series;
     here are their number and digest. `normalisation` is how far the scanner's HU are off
-    (`gateway.study.normalise`), and whether that was applied.
+    (`gateway.study.normalise`), and whether that was applied. `calibration` is the site's
+    threshold set (`gateway.screening.site_thresholds`), where one moved this check's flag.
     """
     anatomy = manifests[ANATOMY]
     source = manifest if manifest.has_network else anatomy
@@ -40,6 +42,7 @@ def check_provenance(
         "sop_instance_digest": digest_of_uids(sop_instance_uids) if sop_instance_uids else None,
         "scanner_model": scanner_model,
         "normalisation": dict(normalisation) if normalisation is not None else None,
+        "calibration": dict(calibration) if calibration is not None else None,
         "software_version": __version__,
     }
 

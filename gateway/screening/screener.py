@@ -43,6 +43,7 @@ from gateway.screening.provenance import check_provenance, digest_of_uids
 from gateway.screening.reasons import reason_of_error
 from gateway.screening.request import Request, StudyResult
 from gateway.screening.series_facts import facts_of
+from gateway.screening.site_thresholds import SiteThresholds
 from gateway.screening.subject import Subject
 from gateway.screening.threads import in_thread
 from gateway.settings import Settings
@@ -77,6 +78,7 @@ async def screen_study(
     triton: Infers,
     settings: Settings,
     known: Mapping[str, CheckResult] | None = None,
+    site: SiteThresholds | None = None,
     memory: HoldMemory = _unlimited,
     keep_mask: KeepMask = keep_no_mask,
     on_stage: OnStage = _silent,
@@ -101,6 +103,8 @@ async def screen_study(
         Home, decode threads and clinical policy.
     known : mapping, optional
         Results of checks that are out already, by an earlier try at the same study.
+    site : SiteThresholds, optional
+        The site's own flag thresholds; the manifests' without.
     memory : callable, optional
         Gives a context manager that waits until so many bytes may be held.
     keep_mask : coroutine function, optional
@@ -124,6 +128,7 @@ async def screen_study(
     )
     run = _Run(instances, objects, request, manifests, triton, settings, fan_out)
     run.memory, run.on_stage, run.on_plan = memory, on_stage, on_plan
+    run.site = site or SiteThresholds()
     try:
         return await run.screen()
     finally:
@@ -136,6 +141,7 @@ class _Run:
     memory: HoldMemory
     on_stage: OnStage
     on_plan: OnPlan
+    site: SiteThresholds
 
     def __init__(
         self,
@@ -288,6 +294,7 @@ class _Run:
             lane=self.request.lane,
             exam_context=self.request.exam_context,
             policy=self.settings.screening,
+            site=self.site,
             provenance=lambda manifest: check_provenance(
                 manifest,
                 self.manifests,
@@ -295,6 +302,7 @@ class _Run:
                 sop_instance_uids=facts.sop_instance_uids,
                 scanner_model=facts.scanner_model,
                 normalisation=normalisation.to_json(),
+                calibration=self.site.provenance(self.manifests[manifest.name]),
             ),
         )
         await self.on_stage("checks")

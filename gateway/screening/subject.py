@@ -14,6 +14,7 @@ from gateway.screening.manifest import Manifest
 from gateway.screening.patient import Patient
 from gateway.screening.places import Places
 from gateway.screening.series_facts import SeriesFacts
+from gateway.screening.site_thresholds import SiteThresholds
 from gateway.settings import ScreeningSettings
 from gateway.triton.shared_memory import Organs, SharedVolume
 
@@ -41,3 +42,9 @@ class Subject:
     lane: str = "routine"
     exam_context: str = "unknown"
     policy: ScreeningSettings = field(default_factory=ScreeningSettings)
+    site: SiteThresholds = field(default_factory=SiteThresholds)
+    """The site's own flag thresholds."""
+
+    def tuned(self, manifest: Manifest) -> Manifest:
+        """Give a check with the site's thresholds for this scanner."""
+        return self.site.tuned(manifest, self.facts.scanner_model)

@@ -21,6 +21,7 @@ from gateway.metrics import REGISTRY, TRITON_RESTARTS
 from gateway.screening.fanout import Infers
 from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.rules import check_rules
+from gateway.screening.site_thresholds import load_site, warn_of_stale
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.objects import FolderObjects
@@ -75,11 +76,15 @@ async def run_worker(
         When database or Triton have no address.
     ManifestError
         When the model repository's manifests break their contract.
+    ThresholdSetError
+        When the site's thresholds cannot be read.
     """
     if not settings.store.database_url or not (triton or settings.triton.url):
         raise UsageError("A worker needs DATABASE_URL and ONESCAN_TRITON__URL.")
     manifests = load_manifests(settings.model_repository)
     check_rules(manifests)
+    site = load_site(settings.home, settings.screening.site)
+    warn_of_stale(site, manifests)
     if stop is None:
         configure_logging("worker", deployment_key(settings.home))
         stop = _stop_on_signal()
@@ -108,6 +113,7 @@ async def run_worker(
             database=database,
             objects=FolderObjects(settings.objects),
             manifests=manifests,
+            site=site,
             triton=triton,
             heart=heart,
             room=Room(),

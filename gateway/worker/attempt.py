@@ -19,6 +19,7 @@ from gateway.screening.mask import KeptMask, Mask
 from gateway.screening.plan import Plan
 from gateway.screening.reasons import reason_of_error
 from gateway.screening.screener import Request, StudyResult, screen_study
+from gateway.screening.site_thresholds import SiteThresholds
 from gateway.settings import Settings
 from gateway.store import screenings
 from gateway.store.database import Connection, Database
@@ -48,6 +49,7 @@ class Workshop:
     database: Database
     objects: ObjectStore
     manifests: Mapping[str, Manifest]
+    site: SiteThresholds
     triton: Infers
     heart: Heart
     room: Room
@@ -151,6 +153,7 @@ async def _screen_once(workshop: Workshop, claim: Claim, release: _Releases) -> 
         triton=workshop.triton,
         settings=workshop.settings,
         known=release.out,
+        site=workshop.site,
         memory=workshop.memory.hold,
         keep_mask=release.keep_mask,
         on_stage=on_stage,

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.exceptions import ModelOutputError, StorageFullError, StubDiedError
 from gateway.screening.anatomy import parse_anatomy
+from gateway.screening.calibration import CheckFlags, Flag
 from gateway.screening.fanout import FanOut
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import Manifest, Rule
@@ -20,6 +21,7 @@ from gateway.screening.mask import KeptMask, Mask
 from gateway.screening.plan import Plan, Step
 from gateway.screening.rules import RULES, RuleInput, RuleOutput
 from gateway.screening.series_facts import SeriesFacts
+from gateway.screening.site_thresholds import SiteThresholds
 from gateway.screening.subject import Subject
 from gateway.screening.thresholds import LesionThresholds
 from gateway.testing import FakeTriton, anatomy_measures
@@ -383,3 +385,30 @@ async def test_a_full_disk_costs_the_mask_and_not_the_result(subject: Subject) -
     await study.fan_out.run(study.plan("bone"), subject)
     [result] = study.results
     assert (result.state, result.mask) == ("positive", None)
+
+
+async def test_the_site_s_threshold_is_the_one_that_is_applied_and_shown(subject: Subject) -> None:
+    """20 % of fat is over the manifest's 17.4 and under the site's 21.5."""
+    manifest = check("bone")
+    assert manifest.thresholds is not None
+    flag = Flag(
+        scanner_model="*",
+        value=21.5,
+        before=17.4,
+        negatives=1000,
+        flagged_before=9,
+        flagged=6,
+        upper_bound=0.013,
+        change="raised",
+    )
+    flags = CheckFlags(check="bone", base=manifest.thresholds.id, budget=0.006, flags=(flag,))
+    site = SiteThresholds(site="st-mary", version=3, checks={"bone": flags}, models={"bone": {}})
+    triton = FakeTriton().script("bone", found(20.0))
+    for used, state in ((SiteThresholds(), "positive"), (site, "negative")):
+        study = Study(manifest, triton=triton)
+        await study.fan_out.run(study.plan("bone"), dataclasses.replace(subject, site=used))
+        assert study.said["bone"] == (state, None)
+    [result] = study.results
+    assert result.thresholds is not None
+    assert result.thresholds["set"] == "liver-steatosis-1+st-mary-3"
+    assert result.thresholds["flag"] == 21.5
