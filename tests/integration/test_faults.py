@@ -93,7 +93,10 @@ async def screen_with_fault(
             await until_answering(served)
             assert not await client.store(found.instances)
             created = await client.create_screening(
-                {"study_instance_uid": found.instances[0].study_instance_uid}
+                {
+                    "study_instance_uid": found.instances[0].study_instance_uid,
+                    "checks": ["liver"],
+                }
             )
     struck = False
     deadline = time.monotonic() + 120

@@ -77,6 +77,7 @@ async def echo(
     model: str = "echo",
     delay_seconds: float = 0.0,
     timeout_seconds: float = BACK_SECONDS,
+    queued: asyncio.Event | None = None,
 ) -> dict[str, NDArray[Any]]:
     return await client.call(
         model,
@@ -87,6 +88,7 @@ async def echo(
         },
         outputs=["NUMBERS", "TEXT", "PID"],
         timeout_seconds=timeout_seconds,
+        queued=queued,
     )
 
 
@@ -110,6 +112,22 @@ async def test_bytes_come_back_and_nothing_stays(path: Path, repository: Path) -
     assert janitor.leftovers(path) == []
     assert ours(home) == []
     assert list(home.sockets.iterdir()) == []
+
+
+async def test_a_request_that_is_said_to_be_queued_goes_first(client: TritonClient) -> None:
+    """Another connection's waits for it: the one instance answers one request after another."""
+    await echo(client)
+    async with TritonClient(client.url) as other:
+        await other.server_ready()
+        for _ in range(10):
+            queued = asyncio.Event()
+            first = asyncio.create_task(echo(client, delay_seconds=0.3, queued=queued))
+            started = time.monotonic()
+            await queued.wait()
+            assert time.monotonic() - started < 0.2
+            await echo(other)
+            assert time.monotonic() - started > 0.3
+            await first
 
 
 async def test_a_dead_stub_is_noticed_and_triton_restarted_once(
