@@ -150,14 +150,14 @@ class _Exam:
         if not acting and self.asks(sure):
             acting = [lesion["id"] for lesion in sure]
         return [
-            {**lesion, "category": self._category(lesion), "flagged": lesion["id"] in acting}
+            {**lesion, **self._category(lesion), "flagged": lesion["id"] in acting}
             for lesion in lesions
         ]
 
-    def _category(self, lesion: Lesion) -> str | None:
+    def _category(self, lesion: Lesion) -> dict[str, str | None]:
         if self.applies.rule not in BY_NODULE:
-            return None
-        return self.assess([lesion], alone=True).category
+            return {}
+        return {"category": self.assess([lesion], alone=True).category}
 
     def nodule(self, lesion: Lesion) -> Nodule:
         """Read what a network and its outline say of one nodule."""

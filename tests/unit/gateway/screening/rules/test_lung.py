@@ -96,7 +96,7 @@ def test_an_incidental_nodule_is_read_by_fleischner() -> None:
     """With all that the rule needs of the patient; unknown risk is told both ways."""
     out = said(nodule(), context="incidental", clinical=KNOWN)
     assert out.grade == "solid_single_6_to_8"
-    assert (out.lesions or ())[0]["category"] is None
+    assert "category" not in (out.lesions or ())[0]
     small = said(sized(4.0), context="incidental", clinical=KNOWN)
     assert small.assessments[0].missing == ("risk",)
     smoker = said(sized(4.0), context="incidental", clinical=KNOWN | {"smoking": 1.0})
