@@ -73,6 +73,23 @@ def age_years(attributes: Attributes) -> float | None:
     return None
 
 
+def body_part_of(attributes: Attributes) -> str:
+    """Give (0018,0015) *Body Part Examined* in capitals; empty where it is not said."""
+    return "".join(values(attributes, "BodyPartExamined")[:1]).upper()
+
+
+def side_of(attributes: Attributes) -> str:
+    """Give the side of a paired part: ``L``, ``R``, ``B`` for both; empty where it is not said.
+
+    (0020,0062) *Image Laterality*, else (0020,0060) *Laterality*.
+    """
+    for keyword in ("ImageLaterality", "Laterality"):
+        said = "".join(values(attributes, keyword)[:1]).upper()
+        if said in ("L", "R", "B"):
+            return said
+    return ""
+
+
 def _date(attributes: Attributes, keyword: str) -> date | None:
     text = "".join(values(attributes, keyword)[:1])
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.exceptions import NoSuitableSeriesError, SeriesError
-from gateway.study.attributes import contrast_hint
+from gateway.study.attributes import body_part_of, contrast_hint, side_of
 from gateway.study.geometry import AXIAL_DEGREES
 from gateway.study.series import Series
 
@@ -30,6 +30,9 @@ WEIGHT_ORIGINAL = 1.0
 WEIGHT_UPRIGHT = 0.5
 """No tilt to be corrected."""
 
+WEIGHT_SAID = 1.0
+"""Part or side of a radiograph is in its header, and is the one that the check takes."""
+
 WEIGHT_SLICES = 0.1
 """Per doubling of the number of slices: decides between otherwise equal series."""
 
@@ -47,6 +50,11 @@ class Requirement:
     preferred_thickness_mm: float = 3.0
     min_slices: int = 3
     min_age_years: float = 18.0
+    body_part: tuple[str, ...] = ()
+    """Words of which *Body Part Examined* of a radiograph has one, where it is given."""
+
+    side: tuple[str, ...] = ()
+    """``L``, ``R`` or ``B``: the side of a radiograph, where it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,8 @@ def refusal_of(series: Series, requirement: Requirement) -> Refusal | None:
         )
     if (error := series.refusal) is not None:
         return Refusal(error.code, str(error))
+    if series.is_image:
+        return _image_refusal(series, requirement)
     geometry = series.geometry
     if geometry.orientation != "axial" or geometry.obliquity_degrees > AXIAL_DEGREES:
         lean = f", {geometry.obliquity_degrees:.0f}° oblique" if geometry.obliquity_degrees else ""
@@ -175,12 +185,29 @@ def refusal_of(series: Series, requirement: Requirement) -> Refusal | None:
     return None
 
 
+def _image_refusal(series: Series, requirement: Requirement) -> Refusal | None:
+    """Refuse a radiograph of another part or side; one that does not say may be of any."""
+    part, side = body_part_of(series.attributes), side_of(series.attributes)
+    if part and requirement.body_part and not any(word in part for word in requirement.body_part):
+        return Refusal(
+            "series.body_part",
+            f"The image is of {part}; the check takes {' or '.join(requirement.body_part)}.",
+        )
+    if side and requirement.side and side not in requirement.side:
+        return Refusal(
+            "series.side", f"The side is {side}; the check takes {' or '.join(requirement.side)}."
+        )
+    return None
+
+
 def _thickness(series: Series) -> float:
     """Give the larger of thickness and increment: a gap resolves no better than a thick slice."""
     return max(series.thickness_mm or 0.0, round(series.geometry.increment_mm, 3))
 
 
 def _score(series: Series, requirement: Requirement, longest_mm: float) -> dict[str, float]:
+    if series.is_image:
+        return _image_score(series)
     geometry = series.geometry
     ratio = _thickness(series) / requirement.preferred_thickness_mm
     place = requirement.kernels.index(series.kernel or "unknown")
@@ -197,3 +224,13 @@ def _score(series: Series, requirement: Requirement, longest_mm: float) -> dict[
     }
     rounded = {name: round(value, 3) for name, value in parts.items()}
     return {**rounded, "total": round(sum(rounded.values()), 3)}
+
+
+def _image_score(series: Series) -> dict[str, float]:
+    """Prefer the radiograph whose header says most: what it says was asked before."""
+    parts = {
+        "original": WEIGHT_ORIGINAL if "ORIGINAL" in series.image_type[:1] else 0.0,
+        "body_part": WEIGHT_SAID if body_part_of(series.attributes) else 0.0,
+        "side": WEIGHT_SAID if side_of(series.attributes) else 0.0,
+    }
+    return {**parts, "total": round(sum(parts.values()), 3)}

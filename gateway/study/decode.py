@@ -26,6 +26,7 @@ from gateway.study import stored
 from gateway.study.decoders import stored_values
 from gateway.study.geometry import SeriesGeometry
 from gateway.study.hounsfield import to_hu
+from gateway.study.image import PROJECTION, to_grey
 from gateway.study.inflate import Inflated
 from gateway.study.series import Series
 from gateway.study.tilt import shift_plane
@@ -56,7 +57,8 @@ def decode_series(
     reader : ObjectReader
         Opens the objects that hold the pixels.
     out : (S, R, C) ndarray of int16
-        C order, of `geometry.shape`; every voxel is written. HU in [−1024, 3071].
+        C order, of `geometry.shape`; every voxel is written. HU in [−1024, 3071]; grey values of a
+        radiograph.
     threads : int
         0 means all cores. Memory beyond `out` is some 2 MB a thread.
     region : str
@@ -101,6 +103,7 @@ class _Job:
         descriptor: int,
     ) -> None:
         self.geometry = geometry
+        self.convert = to_grey if geometry.orientation == PROJECTION else to_hu
         self.reader = reader
         self.out = out
         self.planes = in_stack_order(out, geometry)
@@ -135,7 +138,7 @@ class _Job:
             values = buffer
         else:
             values = stored_values(files.read(frame), frame)
-        hu = to_hu(values, frame)
+        hu = self.convert(values, frame)
         if self.geometry.shifts:
             hu = shift_plane(hu, self.geometry.shifts[index], self.planes.shape[1:])
         if self.geometry.permutation[0] == 0:
@@ -163,8 +166,10 @@ class _Job:
                 data, offset = data[written:], offset + written
 
     def _place(self, index: int) -> str:
-        frame = self.geometry.frames[index]
-        x, y, z = frame.image_position_patient or (0.0, 0.0, 0.0)
+        place = self.geometry.frames[index].image_position_patient
+        if place is None:
+            return "The image"
+        x, y, z = place
         return (
             f"Slice {index + 1} of {len(self.geometry.frames)}, at ({x:.1f}, {y:.1f}, {z:.1f}) mm,"
         )

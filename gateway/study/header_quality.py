@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.instance import Instance
-from gateway.study.attributes import age_years, contrast_hint, number, values
+from gateway.study.attributes import (
+    age_years,
+    body_part_of,
+    contrast_hint,
+    number,
+    side_of,
+    values,
+)
 from gateway.study.flags import Flag, Quality
 from gateway.study.geometry import SPREAD_WARNING_MM, SeriesGeometry
 from gateway.study.series import Series
@@ -52,11 +59,11 @@ def header_quality(
     """
     geometry, attributes = series.geometry, series.attributes
     age = age_years(attributes)
-    flags = [
-        *_identity(series, study),
-        *_age(age, adult_age_years, missing_age),
-        *_spacing(geometry),
-    ]
+    flags = [*_identity(series, study), *_age(age, adult_age_years, missing_age)]
+    if series.is_image:
+        flags += [*_image(series), *(Flag("series_note", "note", note) for note in series.notes)]
+        return Quality(flags=tuple(flags), measures=_image_measures(series, age))
+    flags += _spacing(geometry)
     kvp = number(attributes, "KVP")
     if kvp != NOMINAL_KVP:
         said = "is not given" if kvp is None else f"is {kvp:g}"
@@ -127,3 +134,25 @@ def _spacing(geometry: SeriesGeometry) -> Iterable[Flag]:
     if geometry.orientation != "axial":
         message = f"The slices were {geometry.orientation}."
         yield Flag("not_axial", "note", message, geometry.orientation)
+
+
+def _image(series: Series) -> Iterable[Flag]:
+    """Record of a radiograph what its header leaves open."""
+    if not values(series.attributes, "BodyPartExamined"):
+        yield Flag("body_part_unknown", "note", "Body Part Examined is not given.")
+    if not side_of(series.attributes):
+        yield Flag("side_unknown", "note", "The side is not given.")
+    if series.frames[0].pixel_spacing is None:
+        message = "Pixel Spacing is not given; the detector's is used, so sizes are magnified."
+        yield Flag("detector_spacing", "note", message, round(series.geometry.spacing_mm[1], 4))
+
+
+def _image_measures(series: Series, age: float | None) -> dict[str, float | str | None]:
+    return {
+        "age_years": age,
+        "kvp": number(series.attributes, "KVP"),
+        "body_part": body_part_of(series.attributes) or None,
+        "side": side_of(series.attributes) or None,
+        "row_spacing_mm": round(series.geometry.spacing_mm[1], 4),
+        "column_spacing_mm": round(series.geometry.spacing_mm[2], 4),
+    }

@@ -43,7 +43,7 @@ def to_hu(values: npt.NDArray[Any], frame: Frame) -> npt.NDArray[np.int16]:
     if kind[1] == "1":
         values = values.view(kind).astype("i2" if signed else "u2")
     values = values.view("i2" if signed else "u2")
-    _keep_bits_stored(values, frame)
+    keep_bits_stored(values, frame)
     padding = _visible_padding(values, frame)
     slope, intercept = float(frame.rescale_slope or 1), float(frame.rescale_intercept or 0)
     limits = np.iinfo(values.dtype)
@@ -65,8 +65,8 @@ def to_hu(values: npt.NDArray[Any], frame: Frame) -> npt.NDArray[np.int16]:
     return hu
 
 
-def _keep_bits_stored(values: npt.NDArray[Any], frame: Frame) -> None:
-    """Drop what lies beside the stored bits (old overlays) and extend the sign."""
+def keep_bits_stored(values: npt.NDArray[Any], frame: Frame) -> None:
+    """Drop what lies beside the stored bits (old overlays) and extend the sign, in place."""
     bits = frame.bits_stored
     if bits == frame.bits_allocated:
         return

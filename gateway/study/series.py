@@ -28,8 +28,9 @@ from gateway.study.geometry import (
     SeriesGeometry,
     geometry_of,
 )
+from gateway.study.image import MODALITIES, SOP_CLASSES, check_image, image_geometry
 from gateway.study.kernels import KernelClass, kernel_class
-from gateway.study.stored import check_storable
+from gateway.study.stored import check_decodable, check_storable
 
 CT_SOP_CLASSES = frozenset(
     {
@@ -91,6 +92,16 @@ class Series:
         return "".join(values(self.attributes, "Modality")[:1])
 
     @property
+    def sop_class_uid(self) -> str:
+        """(0008,0016) *SOP Class UID* of most of its instances."""
+        return Counter(i.sop_class_uid for i in self.instances).most_common(1)[0][0]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a projection radiograph, of grey values and not of HU."""
+        return self.sop_class_uid in SOP_CLASSES
+
+    @property
     def image_type(self) -> tuple[str, ...]:
         """(0008,0008) *Image Type* in capitals."""
         return tuple(v.upper() for v in values(self.attributes, "ImageType"))
@@ -117,13 +128,15 @@ class Series:
 
     @property
     def refusal(self) -> SeriesError | None:
-        """Why the series can be no volume of HU for any check; None where it can."""
+        """Why the series can be no volume for any check; None where it can."""
         return self._assessed if isinstance(self._assessed, SeriesError) else None
 
     @cached_property
     def _assessed(self) -> SeriesGeometry | SeriesError:
         try:
             _check_kind(self)
+            if self.is_image:
+                return image_geometry(self.frames, self.attributes)
             return geometry_of(self.frames)
         except SeriesError as error:
             return error.with_traceback(None)
@@ -135,7 +148,7 @@ def group_series(instances: Iterable[Instance]) -> list[Series]:
     A localizer among the slices is dropped with a note. A series is split by orientation, by
     matrix and pixel spacing, and, where planes lie at the same place, by temporal position or
     acquisition, but only where every part has slices enough to be a volume; otherwise it stays
-    whole and its geometry says what is wrong.
+    whole and its geometry says what is wrong. Of radiographs, each image is a part.
 
     Parameters
     ----------
@@ -156,7 +169,8 @@ def group_series(instances: Iterable[Instance]) -> list[Series]:
         groups, notes = _without_strays(members)
         volumes = [(group, frames) for group in groups for frames in _volumes(group)]
         if len(volumes) > 1:
-            notes = (*notes, f"The series holds {len(volumes)} volumes.")
+            kind = "images" if all(i.sop_class_uid in SOP_CLASSES for i in members) else "volumes"
+            notes = (*notes, f"The series holds {len(volumes)} {kind}.")
         for part, (group, frames) in enumerate(volumes, start=1):
             uids = {f.sop_instance_uid for f in frames}
             kept = tuple(i for i in group if i.sop_instance_uid in uids) or tuple(group)
@@ -190,6 +204,8 @@ def _is_localizer(instance: Instance) -> bool:
 def _volumes(group: Sequence[Instance]) -> list[list[Frame]]:
     """Split CT frames into volumes; every part has at least MINIMUM_SLICES or nothing is split."""
     parts = [[frame for instance in group for frame in instance.frames]]
+    if parts[0] and all(i.sop_class_uid in SOP_CLASSES for i in group):
+        return [[frame] for frame in parts[0]]
     if not parts[0] or any(i.sop_class_uid not in CT_SOP_CLASSES for i in group):
         return parts
     orientations: list[np.ndarray[Any, Any]] = []
@@ -255,15 +271,16 @@ def _coplanar(frames: list[Frame]) -> bool:
 
 
 def _check_kind(series: Series) -> None:
-    """Refuse what is no acquired CT slice, whatever its geometry.
+    """Refuse what is neither acquired CT slices nor a radiograph, whatever its geometry.
 
     Source: pipelines, "Input QC and series selection".
     """
-    classes = Counter(i.sop_class_uid for i in series.instances)
-    sop_class = classes.most_common(1)[0][0]
+    sop_class = series.sop_class_uid
     if sop_class == SECONDARY_CAPTURE or sop_class.startswith(SECONDARY_CAPTURE + "."):
         raise SecondaryCaptureError
-    if series.modality != "CT" or sop_class not in CT_SOP_CLASSES:
+    if series.is_image or series.modality in MODALITIES:
+        check_image(series.modality, sop_class)
+    elif series.modality != "CT" or sop_class not in CT_SOP_CLASSES:
         said = series.modality or "empty"
         raise WrongModalityError(f"Modality is {said} and SOP Class {sop_class}: not a CT image.")
     if "LOCALIZER" in series.image_type:
@@ -277,5 +294,5 @@ def _check_kind(series: Series) -> None:
         if "01" in values(instance.attributes, "LossyImageCompression"):
             # An undecodable syntax is named first: it is what the sender can change.
             for frame in instance.frames:
-                check_storable(frame)
+                (check_decodable if series.is_image else check_storable)(frame)
             raise LossyCompressionError

@@ -62,8 +62,8 @@ NAMES = {
 """Names for refusals; what is not here is refused by its UID."""
 
 
-def check_storable(frame: Frame) -> None:
-    """Refuse a frame whose stored values cannot become HU.
+def check_decodable(frame: Frame) -> None:
+    """Refuse a frame that has no stored values to be read.
 
     Raises
     ------
@@ -72,11 +72,7 @@ def check_storable(frame: Frame) -> None:
     LossyCompressionError
         The transfer syntax is lossy by definition.
     PixelDataError
-        Colour, or a number of bits that CT does not have.
-    MissingAttributeError
-        Position, orientation, spacing or rescale is missing.
-    ZeroRescaleSlopeError
-        Every pixel would have the same HU.
+        Colour, or a number of bits that is not read here.
     """
     uid = frame.transfer_syntax_uid
     if uid in LOSSY:
@@ -94,8 +90,23 @@ def check_storable(frame: Frame) -> None:
     ):
         raise PixelDataError(
             f"Bits Allocated {frame.bits_allocated}, Bits Stored {frame.bits_stored} and High Bit "
-            f"{frame.high_bit} are not those of a CT image."
+            f"{frame.high_bit} are not read here."
         )
+
+
+def check_storable(frame: Frame) -> None:
+    """Refuse a frame whose stored values cannot become HU.
+
+    Raises
+    ------
+    UnsupportedTransferSyntaxError, LossyCompressionError, PixelDataError
+        As `check_decodable`.
+    MissingAttributeError
+        Position, orientation, spacing or rescale is missing.
+    ZeroRescaleSlopeError
+        Every pixel would have the same HU.
+    """
+    check_decodable(frame)
     needed = {
         "Image Position (Patient)": frame.image_position_patient,
         "Image Orientation (Patient)": frame.image_orientation_patient,
