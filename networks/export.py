@@ -7,18 +7,22 @@ that the server moves no floats of every class. Each is held to torch's own answ
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from networks.unet import UNet
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 OPSET = 17
 
@@ -121,6 +125,9 @@ def write_onnx(
 
 def open_session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
     """Open an exported file on the CPU."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at its import; else it reports to its maker
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

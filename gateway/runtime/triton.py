@@ -143,6 +143,7 @@ class EmbeddedTriton:
             "LD_LIBRARY_PATH": str(package.parent / "nvidia_pytriton.libs"),
             "PYTHONDONTWRITEBYTECODE": "1",  # __pycache__ in the repository looks like a model
             "OPENVINO_TELEMETRY_DISABLED": "1",
+            "ORT_DISABLE_TELEMETRY": "1",
             "_ONESCAN_CPU_PRECISION": self.settings.precision,
             "_ONESCAN_CPU_THREADS": str(self.settings.threads),
         }

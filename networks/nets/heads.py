@@ -34,7 +34,9 @@ def lesion_logit(logits: Tensor, label: int) -> Tensor:
     (N, D, H, W) tensor
     """
     rest = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1)
-    return logits[:, label] - torch.logsumexp(rest, dim=1)
+    # not torch.logsumexp: OpenVINO 2026.4 sums its ONNX twin over all axes (ReduceLogSumExp)
+    most = rest.amax(1)
+    return logits[:, label] - most - (rest - most[:, None]).exp().sum(1).log()
 
 
 def shrunk(share: Tensor, steps: tuple[Triple, ...]) -> list[Tensor]:
