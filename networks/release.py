@@ -202,13 +202,14 @@ def main(arguments: list[str] | None = None) -> None:
     figures = task.evaluate(model, thresholds, cases=cases, workers=given.workers)
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     trained = stages(given.checkpoint)
+    told = told or read_told(folder / FILE)
     path = write_card(
         folder,
         told=figures,
         description=describe(task, network, figures["models"]),
         training=training(given.check, trained),
-        thresholds=said_thresholds(told or read_told(folder / FILE)),
-        commands=commands(given.check, trained, given.patients, cases),
+        thresholds=said_thresholds(told),
+        commands=commands(given.check, trained, told.get("patients", given.patients), cases),
         date=datetime.date.today().isoformat(),
     )
     print(f"{path}: written")

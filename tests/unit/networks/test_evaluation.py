@@ -315,6 +315,33 @@ def test_marks_are_counted_by_size(tmp_path: Path) -> None:
     assert told["scanner"]["a"]["lesions"] == 1
 
 
+def test_a_detector_is_calibrated_on_healthy_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks by how many there are a scan, the flag by how many scans have one large enough."""
+    asked: list[tuple[int, int, int]] = []
+
+    def noise(task: object, first: int, patients: int, *, scans: int) -> Iterator[OrganScan]:
+        asked.append((first, patients, scans))
+        for n in range(patients * scans):
+            hu = np.random.default_rng(n).normal(-800, 60, (32, 40, 40)).astype(np.int16)
+            yield OrganScan(n, "a", hu, np.ones(hu.shape, bool), GRID, ())
+
+    monkeypatch.setattr("networks.evaluation.marks.healthy_scans", noise)
+    monkeypatch.setattr(SmallNodules, "flag_share", 0.25)
+    monkeypatch.setattr(
+        SmallNodules, "flaggable", classmethod(lambda cls, x: np.arange(len(x)) < 9)
+    )
+    task = SmallNodules(tmp_path)
+    torch.manual_seed(0)
+    told = task.calibrate(task.network().eval(), Plan(bf16=False), patients=2)
+    assert asked == [(HEALTHY_SEED, 2, 4)]
+    assert told["healthy"] == 8
+    assert 0 < told["mark"]["measured"][0] <= 0.8
+    assert told["flag"]["measured"][0] <= 0.25
+    assert 0 < told["mark"]["value"] < 1
+
+
 def test_a_classifier_lies_beside_its_detector_or_is_a_model_of_its_own(tmp_path: Path) -> None:
     """As training exports it, and as the repository holds it."""
     task, model = SmallNodules(tmp_path), tmp_path / "nodule_net/1/model.onnx"
