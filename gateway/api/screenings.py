@@ -177,4 +177,5 @@ def _check(manifest: Manifest) -> dict[str, Any]:
         },
         "thresholds": thresholds_json(manifest),
         "weights_origin": manifest.provenance.get("origin"),
+        "weights_installed": manifest.has_weights,
     }

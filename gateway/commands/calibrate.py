@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from gateway.commands.table import report_console
 from gateway.exceptions import UsageError
 from gateway.screening.calibration import (
     LEAST_NEGATIVES,
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     found = calibrate(
         manifests, scores, budget=settings.screening.false_flag_budget, least=args.minimum
     )
-    console = Console()
+    console = report_console()
     console.print(_table(found))
     console.print(_summary(found, passed_over), highlight=False)
     if args.dry_run:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gateway.client import GatewayClient
 from gateway.commands.output import as_json
 from gateway.commands.refused import tell_failures, tell_refused
-from gateway.commands.table import findings_table, plan_table
+from gateway.commands.table import findings_table, plan_table, report_console
 from gateway.exceptions import InvalidClinicalError, NoInputError, UsageError
 from gateway.instance import Instance
 from gateway.screening.clinical import read_clinical
@@ -81,7 +81,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
     if args.json:
         print(as_json(results[0] if len(results) == 1 else {"studies": results}), end="")
     else:
-        console = Console()
+        console = report_console()
         for result in results:
             console.print(findings_table(result, language=args.language))
             if args.plan:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -23,11 +23,20 @@ STYLES = {
 
 URGENCY_STYLES = {"critical": "bold white on red", "urgent": "bold red", "follow_up": "yellow"}
 
+WIDTH = 100
+"""Columns where the output is no terminal, which would say its own."""
+
 LESIONS = 4
 """Lines of one check; the others are counted."""
 
 MEASURES = 3
 """Beside the score; --json has all."""
+
+
+def report_console() -> Console:
+    """Give the console on which tables are shown."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def findings_table(result: dict[str, Any], *, language: str = "en") -> RenderableType:
@@ -91,9 +100,9 @@ def plan_table(result: dict[str, Any]) -> RenderableType:
 
 
 def _decision(step: Mapping[str, Any]) -> str:
-    parts = [step["reason"] or "runs"]
+    parts = [words(step["reason"] or "runs")]
     if step["doubt"]:
-        parts.append(f"indeterminate: {step['doubt']}")
+        parts.append(f"indeterminate: {words(step['doubt'])}")
     if step["truncated"]:
         parts.append("cut off: " + ", ".join(map(words, step["truncated"])))
     if step["without"]:

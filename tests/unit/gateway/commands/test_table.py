@@ -186,7 +186,7 @@ def test_the_plan_says_what_each_check_was_given() -> None:
     lines = shown(plan_table(RESULT))
     assert max(map(len, lines)) <= COLUMNS
     text = "\n".join(lines)
-    for said in ("…55667788", "…99887766", "11 to 120", "200 × 140", "a1b2c3d4", "organ_absent"):
+    for said in ("…55667788", "…99887766", "11 to 120", "200 × 140", "a1b2c3d4", "organ absent"):
         assert said in text
 
 
