@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -386,3 +387,57 @@ async def test_the_age_of_the_header_is_given_to_a_network(
     given = triton.calls[-1].clinical
     assert given is not None
     np.testing.assert_array_equal(given, np.array([55.0, np.nan], np.float32))
+
+
+class CountedObjects:
+    """Objects that count how often each is opened."""
+
+    def __init__(self, objects: Any) -> None:
+        self.objects = objects
+        self.opened: Counter[str] = Counter()
+
+    def open(self, key: str) -> int:
+        self.opened[key] += 1
+        return int(self.objects.open(key))
+
+    def read(self, key: str, offset: int, length: int) -> bytes:
+        self.opened[key] += 1
+        return bytes(self.objects.read(key, offset, length))
+
+
+async def test_a_volume_is_decoded_once_for_all_its_checks(
+    tmp_path: Path, triton: FakeTriton
+) -> None:
+    """Eight checks, anatomy among them not: each file is read once, all ask for one region."""
+    write_small_ct(tmp_path / "ct")
+    network = dataclasses.replace(
+        MANIFESTS["liver"],
+        kind="network",
+        rule=None,
+        recipe_json=MANIFESTS["anatomy"].recipe_json,
+        classes=(),
+        scores=(),
+    )
+    names = [f"check_{number}" for number in range(8)]
+    manifests = {"anatomy": MANIFESTS["anatomy"]}
+    for name in names:
+        manifests[name] = dataclasses.replace(network, name=name, ensemble=name)
+        triton.script(name, anatomy_inference({"pdff_percent": 3.0}))
+    settings = Settings(home=tmp_path)
+    out = Screened()
+    with collect([tmp_path / "ct"], settings=settings.intake) as found:
+        objects = CountedObjects(found.objects)
+        await screen_study(
+            found.instances,
+            objects,
+            Request(checks=names),
+            manifests=manifests,
+            triton=triton,
+            settings=settings,
+            on_result=out.on_result,
+        )
+    assert len(out.results) == 8
+    assert len(objects.opened) == 24
+    assert set(objects.opened.values()) == {1}
+    assert len({call.source.region for call in triton.calls if call.source}) == 1
+    assert not regions(tmp_path)
