@@ -32,9 +32,7 @@ def advice(urgency: str) -> Assessment:
     return Assessment(
         rule="lung_rads_2022",
         category="4A",
-        advice=Advice(
-            urgency=urgency, text=Text("CT in 3 months", "3个月复查"), asks_for_action=acts
-        ),
+        advice=Advice(urgency=urgency, text=Text("CT in 3 months", "3个月复查")),
     )
 
 
