@@ -111,7 +111,8 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
     if not path.exists() or not all("measured" in told.get(name, {}) for name in NAMES):
         return False
     text = path.read_text(encoding="utf-8")
-    if tomllib.loads(text).get("thresholds", {}).get("score") != told.get("score"):
+    manifest = tomllib.loads(text)
+    if manifest.get("thresholds", {}).get("score") != told.get("score"):
         return False
     name = f"{told['check']}-{hashlib.sha256(model.read_bytes()).hexdigest()[:8]}"
     text = _set(text, "thresholds", "id", f'"{name}"')
@@ -122,6 +123,9 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
         said = f"{value:.4g} ({low:.4g}-{high:.4g}) {unit}, on {told['healthy']} scans of phantoms"
         text = _set(text, f"thresholds.{mark}", "value", repr(one["value"]))
         text = _set(text, f"thresholds.{mark}", "operating_point", f'"{said}"')
+    if "place_from" in manifest.get("recipe", {}).get("post", {}):
+        # whoever is shown to the reader has a place to look at
+        text = _set(text, "recipe.post", "place_from", repr(told["mark"]["value"]))
     path.write_text(text, encoding="utf-8")
     return True
 

@@ -81,6 +81,13 @@ def test_the_flag_s_share_of_the_budget_is_what_its_threshold_is_set_for(name: s
     assert flag["false_flag_budget"] == task(name).flag_share
 
 
+@pytest.mark.parametrize("name", LESIONS)
+def test_what_is_marked_has_a_place(name: str) -> None:
+    """From the mark threshold on the most suspicious place is given where no voxel is lesion."""
+    post, mark = manifest(name)["recipe"]["post"], manifest(name)["thresholds"]["mark"]
+    assert post["place_from"] <= mark["value"]
+
+
 @pytest.mark.parametrize("name", BOXES)
 def test_the_network_s_tensors_fit_its_recipe(name: str) -> None:
     """Windows in, and one number a kind out."""

@@ -17,6 +17,7 @@ import torch
 from networks.detection import Tile
 from networks.detection_run import OrganScan
 from networks.engine import Plan, train
+from networks.evaluate import REPOSITORY
 from networks.evaluation.baseline import blobs, cross_validated, organ_features
 from networks.evaluation.boxes import UnseenBoxes, confusion, dice
 from networks.evaluation.calcium import HeartScan, category, plans, score
@@ -210,6 +211,27 @@ def test_thresholds_come_back(tmp_path: Path) -> None:
     assert sum(np.arange(100) / 99 >= read["mark"]) == 5
     assert read_thresholds(tmp_path / "none.toml") == {}
     assert not set_manifest(tmp_path / "none.toml", told, tmp_path / "thresholds.toml")
+
+
+@pytest.mark.parametrize("name", ["aorta", "pancreas", "stomach"])
+def test_a_shipped_manifest_takes_the_thresholds_of_a_release(tmp_path: Path, name: str) -> None:
+    """Their values, name and operating points, and the mark as what has a place; nothing else."""
+    path = tmp_path / "pipeline.toml"
+    text = (REPOSITORY / name / "pipeline.toml").read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    told = {"check": name, "score": "probability", "healthy": 100,
+            "mark": share_threshold(np.arange(100) / 99, 0.05),
+            "flag": share_threshold(np.arange(100) / 99, 0.01)}  # fmt: skip
+    assert set_manifest(path, told, path)
+    before, after = tomllib.loads(text), tomllib.loads(path.read_text(encoding="utf-8"))
+    assert after["thresholds"]["mark"]["value"] == told["mark"]["value"]
+    assert after["thresholds"]["flag"]["value"] == told["flag"]["value"]
+    assert "on 100 scans of phantoms" in after["thresholds"]["flag"]["operating_point"]
+    assert after["thresholds"]["id"].startswith(f"{name}-")
+    assert after["recipe"]["post"]["place_from"] == told["mark"]["value"]
+    for manifest in (before, after):
+        del manifest["thresholds"], manifest["recipe"]["post"]["place_from"]
+    assert before == after
 
 
 def test_marks_are_counted_a_scan() -> None:
