@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         return int(bool(problems))
     table = Table(title=str(settings.model_repository), title_justify="left")
     for heading in ("model", "kind", "versions", "digest", "pipeline", "weights"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "model")
     for model in models:
         table.add_row(
             model["name"],
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             ", ".join(map(str, model["versions"])),
             (model["digest"] or "")[:12],
             model["pipeline_version"] or "",
-            model["weights_origin"] or "",
+            _weights(model),
         )
     console = Console()
     console.print(table)
@@ -47,5 +48,15 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         for message in messages:
             console.print(f"{name}: {message}", style="red", markup=False)
     if args.verb == "verify" and not problems:
-        console.print(f"{len(models)} models, all whole.")
+        waiting = sum(model["name"] in model["missing_weights"] for model in models)
+        rest = f"; {waiting} networks have no weights here" if waiting else ""
+        console.print(f"{len(models)} models, all whole{rest}.")
     return int(bool(problems))
+
+
+def _weights(model: dict[str, Any]) -> str:
+    """Say where the weights are from, or that the model is not served for want of them."""
+    if missing := model["missing_weights"]:
+        others = [name for name in missing if name != model["name"]]
+        return f"not installed: {', '.join(others)}" if others else "not installed"
+    return model["weights_origin"] or ""

@@ -19,7 +19,7 @@ from gateway.runtime.janitor import TRITON_REGION_PREFIX, sweep_triton
 from gateway.runtime.supervisor import Child, Supervisor, program
 from gateway.settings import TritonSettings
 from gateway.triton.client import TritonClient
-from gateway.triton.repository import read_config
+from gateway.triton.repository import networks_without_weights, read_config
 
 SOCKET = "triton"
 """Triton names the socket ``<this>:<port>``."""
@@ -198,12 +198,7 @@ def served_models(model_repository: Path) -> list[str]:
         for name in names
         if (path := model_repository / name / "config.pbtxt").is_file()
     }
-    missing = {
-        name
-        for name, config in configs.items()
-        if config.backend == "onnxruntime"
-        and not any((model_repository / name).glob("[1-9]*/model.onnx"))
-    }
+    missing = networks_without_weights(model_repository)
     for name, config in configs.items():
         steps = {step.model_name for step in config.ensemble_scheduling.step}
         if steps & missing:

@@ -29,8 +29,13 @@ def model_digest(path: Path) -> str:
 
 
 def describe(repository: Path) -> list[dict[str, Any]]:
-    """List the repository's models: name, backend, versions, digest, pipeline, weights."""
+    """List the repository's models: name, backend, versions, digest, pipeline, weights.
+
+    ``missing_weights`` names the networks without which a model is not served: itself, or those
+    of its pipeline.
+    """
     models = []
+    waiting = networks_without_weights(repository)
     for folder in sorted(path for path in repository.iterdir() if path.is_dir()):
         config = folder / "config.pbtxt"
         pipeline = _pipeline(folder)
@@ -47,13 +52,27 @@ def describe(repository: Path) -> list[dict[str, Any]]:
                 "digest": model_digest(files[-1]) if files else None,
                 "pipeline_version": pipeline.get("version"),
                 "weights_origin": pipeline.get("provenance", {}).get("origin"),
+                "missing_weights": sorted({folder.name, *_networks(pipeline)} & waiting),
             }
         )
     return models
 
 
+def networks_without_weights(repository: Path) -> set[str]:
+    """Name the networks whose ``model.onnx`` is not here.
+
+    They are not served, their checks are not evaluated, and everything else is as it is.
+    """
+    return {
+        path.parent.name
+        for path in repository.glob("*/config.pbtxt")
+        if read_config(path).backend == "onnxruntime"
+        and not any(path.parent.glob("[1-9]*/model.onnx"))
+    }
+
+
 def verify(repository: Path) -> dict[str, list[str]]:
-    """Find what would keep the repository from loading.
+    """Find what would keep the repository from loading; a network may wait for its weights.
 
     Returns
     -------
@@ -88,8 +107,8 @@ def _problems(folder: Path, repository: Path) -> list[str]:
         if not (repository / step.model_name).is_dir():
             found.append(f"its step {step.model_name!r} is not in the repository")
     if config.backend == "onnxruntime":
-        for version in versions:
-            found += _onnx_problems(version / "model.onnx", config)
+        for file in config_path.parent.glob("[1-9]*/model.onnx"):
+            found += _onnx_problems(file, config)
     if config.backend == "python":
         found += [
             f"{version.name}/model.py is missing"
@@ -102,8 +121,6 @@ def _problems(folder: Path, repository: Path) -> list[str]:
 def _onnx_problems(path: Path, config: Any) -> list[str]:
     import onnx
 
-    if not path.is_file():
-        return [f"{path.parent.name}/model.onnx is missing"]
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
@@ -122,6 +139,11 @@ def _onnx_problems(path: Path, config: Any) -> list[str]:
         for name in names
         if name not in have
     ]
+
+
+def _networks(pipeline: dict[str, Any]) -> list[str]:
+    named = pipeline.get("provenance", {}).get("model", [])
+    return [named] if isinstance(named, str) else list(named)
 
 
 def _pipeline(folder: Path) -> dict[str, Any]:
