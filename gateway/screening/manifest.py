@@ -57,6 +57,13 @@ class OrganNeed:
     """``not_evaluated``, or ``without``: the check goes on without the measures that need it."""
 
 
+CT = "CT"
+"""The modality in which anatomy is seen."""
+
+IMAGE_SIDES = ("L", "R", "B")
+"""(0020,0062) *Image Laterality*: left, right, both."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What a check asks of study, series and patient."""
@@ -65,6 +72,11 @@ class Needs:
     contrast: tuple[str, ...]
     kernel: tuple[str, ...]
     max_slice_thickness_mm: float
+    body_part: tuple[str, ...] = ()
+    """Words of which *Body Part Examined* of a radiograph has one, where it is given."""
+
+    side: tuple[str, ...] = ()
+    """Of `IMAGE_SIDES`, where a radiograph says it."""
     warn_slice_thickness_mm: float | None = None
     min_age_years: float = 0.0
     max_age_years: float | None = None
@@ -73,6 +85,11 @@ class Needs:
 
     kvp_otherwise: str = "indeterminate"
     organs: tuple[OrganNeed, ...] = ()
+
+    @property
+    def has_anatomy(self) -> bool:
+        """Whether organs are seen in what it looks at."""
+        return CT in self.modality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,4 +245,6 @@ class Manifest:
             max_thickness_mm=thick,
             preferred_thickness_mm=min(Requirement().preferred_thickness_mm, thick),
             min_age_years=self.needs.min_age_years,
+            body_part=self.needs.body_part,
+            side=self.needs.side,
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 
 from gateway.exceptions import ManifestError
 from gateway.screening.anatomy import COVERAGES, SIDES
 from gateway.screening.manifest import (
+    CT,
+    IMAGE_SIDES,
     KERNELS,
     KINDS,
     LATENCY_CLASSES,
@@ -112,6 +115,9 @@ def read_manifest(path: Path) -> Manifest:
         table.refuse("after is given, but there is no rule to read those results")
     if manifest.without_weights == "rule" and manifest.rule is None:
         table.refuse("without_weights is rule, but there is no rule")
+    asks_organs = manifest.needs.organs or manifest.roi or manifest.organs
+    if asks_organs and not manifest.needs.has_anatomy:
+        table.refuse("requires, roi or inputs ask for organs, which are seen in CT only")
     if manifest.kind != "rule" and not (manifest.ensemble and manifest.recipe_json):
         table.refuse(f"kind is {manifest.kind}, so ensemble and recipe must be given")
     return manifest
@@ -184,11 +190,17 @@ def _optional_texts(table: TomlTable | None) -> Text | None:
 
 
 def _needs(table: TomlTable) -> Needs:
+    modality = table.texts("modality")
+    unknown = None if CT in modality else ("unknown",)
     needs = Needs(
-        modality=table.texts("modality"),
-        contrast=table.texts("contrast", one_of=PHASES),
-        kernel=table.texts("kernel", one_of=KERNELS),
-        max_slice_thickness_mm=table.number("max_slice_thickness_mm"),
+        modality=modality,
+        body_part=table.texts("body_part", default=()),
+        side=table.texts("side", default=(), one_of=IMAGE_SIDES),
+        contrast=table.texts("contrast", default=unknown, one_of=PHASES),
+        kernel=table.texts("kernel", default=unknown, one_of=KERNELS),
+        max_slice_thickness_mm=table.number(
+            "max_slice_thickness_mm", default=None if CT in modality else inf
+        ),
         warn_slice_thickness_mm=table.optional_number("warn_slice_thickness_mm"),
         min_age_years=table.number("min_age_years"),
         max_age_years=table.optional_number("max_age_years"),
@@ -258,7 +270,7 @@ def _grade(table: TomlTable) -> Grade:
 def _doubt(table: TomlTable) -> Doubt:
     doubt = Doubt(
         reason=table.text("reason", one_of=tuple(REASONS)),
-        when=read_conditions(table),
+        when=read_conditions(table, missing=True),
         text=Text(en=table.text("en"), zh=table.text("zh")),
     )
     table.done()

@@ -9,7 +9,7 @@ from gateway.instance import Instance
 from gateway.screening.clinical import numbers
 from gateway.screening.manifest import Manifest
 from gateway.settings import ScreeningSettings
-from gateway.study.attributes import age_years, values
+from gateway.study.attributes import age_months, age_years, values
 from gateway.study.header_quality import PATIENT_KEYWORDS
 
 ADULT_YEARS = 18
@@ -26,17 +26,28 @@ class Patient:
     sex: str | None = None
     """``F`` or ``M``; None for any other value."""
 
+    age_months: float | None = None
+    """At the study; None where only whole years are known."""
+
 
 def patient_of(instances: Sequence[Instance]) -> Patient:
     """Read the patient of a study."""
     attributes = instances[0].attributes
     sex = "".join(values(attributes, "PatientSex")[:1]).upper()
-    return Patient(age_years=age_years(attributes), sex=sex if sex in ("F", "M") else None)
+    return Patient(
+        age_years=age_years(attributes),
+        sex=sex if sex in ("F", "M") else None,
+        age_months=age_months(attributes),
+    )
 
 
 def known_of(patient: Patient) -> dict[str, float]:
     """Give what the headers say as clinical inputs, for what a partner did not send."""
-    kept: dict[str, object] = {"age_years": patient.age_years, "sex": patient.sex}
+    kept: dict[str, object] = {
+        "age_years": patient.age_years,
+        "age_months": patient.age_months,
+        "sex": patient.sex,
+    }
     return numbers({name: value for name, value in kept.items() if value is not None})
 
 

@@ -185,6 +185,29 @@ def plan_check(
     )
 
 
+def plan_image(manifest: Manifest, *, choice: SeriesChoice, shape: tuple[int, int, int]) -> Step:
+    """Plan one check on one radiograph: it is given all of it.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The check.
+    choice : SeriesChoice
+        How the image was chosen.
+    shape : tuple of int
+        (1, R, C) of the volume.
+    """
+    return Step(
+        check=manifest.name,
+        latency_class=manifest.latency_class,
+        choice=choice,
+        after=manifest.after,
+        recipe_digest=manifest.recipe_digest if manifest.has_network else None,
+        slab=(0, shape[0]),
+        roi=(0, shape[0], 0, shape[1], 0, shape[2]),
+    )
+
+
 def _forbids_negative(need: OrganNeed, anatomy: Anatomy) -> bool:
     organ = anatomy.organ(need.name)
     if not organ.truncated or need.truncated_negative:

@@ -29,11 +29,12 @@ def check_provenance(
     """
     anatomy = manifests[ANATOMY]
     source = manifest if manifest.has_network else anatomy
+    seen_in = anatomy.models if manifest.needs.has_anatomy else {}
     return {
         "pipeline": manifest.name,
         "version": manifest.version,
         "manifest_digest": manifest.digest,
-        "models": {**anatomy.models, **manifest.models},
+        "models": {**seen_in, **manifest.models},
         "weights_origin": manifest.provenance.get("origin"),
         "threshold_set": manifest.thresholds.id if manifest.thresholds else None,
         "recipe_digest": source.recipe_digest,

@@ -44,8 +44,8 @@ _ALL = (
     ),
     Reason(
         "secondary_capture",
-        "The images are secondary captures, not CT slices.",
-        "图像为二次采集,并非CT断层。",
+        "The images are secondary captures, not acquired ones.",
+        "图像为二次采集,并非原始采集图像。",
     ),
     Reason("localizer", "The study holds only localizers.", "该检查仅含定位像。"),
     Reason(
@@ -55,13 +55,13 @@ _ALL = (
     ),
     Reason(
         "lossy_compression",
-        "Lossy compression changes HU, so nothing is measured.",
-        "有损压缩会改变CT值,不予测量。",
+        "Lossy compression changes what would be measured.",
+        "有损压缩会改变待测数值,不予测量。",
     ),
     Reason(
         "missing_attribute",
-        "An attribute that geometry or HU need is missing.",
-        "缺少几何或CT值所需的属性。",
+        "An attribute that geometry or pixel values need is missing.",
+        "缺少几何或像素值所需的属性。",
     ),
     Reason("zero_rescale_slope", "Rescale Slope is zero.", "重定标斜率为零。"),
     Reason("too_few_slices", "The series has too few slices.", "序列层数过少。"),
@@ -82,7 +82,7 @@ _ALL = (
         "序列中各层尺寸或间距不一致。",
     ),
     Reason("tilt_too_large", "The gantry tilt is too large.", "机架倾角过大。"),
-    Reason("pixel_data", "A slice cannot be decoded.", "有断层无法解码。"),
+    Reason("pixel_data", "An image cannot be decoded.", "有图像无法解码。"),
     Reason(
         "air_out_of_range",
         "Air is not near -1000 HU, so HU cannot be trusted.",
@@ -99,6 +99,8 @@ _ALL = (
     ),
     Reason("kernel", "The kernel is too sharp to measure HU.", "重建核过锐,不宜测量CT值。"),
     Reason("derived", "The series is derived from another one.", "该序列由其他序列衍生。"),
+    Reason("body_part", "The image is of another part of the body.", "图像并非本项筛查所需部位。"),
+    Reason("side", "The image is of the other side.", "图像并非本项筛查所需侧别。"),
     # --- the patient
     Reason("age_under_18", "The patient is younger than 18.", "患者未满18岁。"),
     Reason(
@@ -107,6 +109,7 @@ _ALL = (
         "患者年龄超出本项筛查上限。",
     ),
     Reason("age_unknown", "The patient's age is not known.", "患者年龄不详。"),
+    Reason("sex_unknown", "The patient's sex is not known.", "患者性别不详。"),
     # --- the scan
     Reason("contrast", "The scan is contrast-enhanced.", "该扫描为增强扫描。"),
     Reason(
@@ -129,6 +132,26 @@ _ALL = (
         "iron_or_amiodarone",
         "The liver is denser than fat can explain: iron, amiodarone or contrast.",
         "肝脏密度异常增高:铁沉积、胺碘酮或对比剂可能。",
+    ),
+    Reason(
+        "mirrored_image",
+        "The image looks like one of the other side, or like a mirror image.",
+        "图像疑为对侧或镜像图像。",
+    ),
+    Reason(
+        "unfit_image",
+        "The image does not look like what this check reads.",
+        "图像内容不符合本项筛查的要求。",
+    ),
+    Reason(
+        "out_of_range",
+        "It lies at an end of the range that can be measured.",
+        "测量值处于可测范围的边界。",
+    ),
+    Reason(
+        "no_reference",
+        "It was measured; nothing here says whether that is normal.",
+        "已完成测量;系统未内置判定正常与否的参考标准。",
     ),
     # --- the service
     Reason(

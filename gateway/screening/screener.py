@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.exceptions import ModelError, SeriesError, StubDiedError
 from gateway.instance import Instance
 from gateway.log import get_logger
+from gateway.screening.anatomy import Anatomy
 from gateway.screening.anatomy_run import AnatomyRun, SeenAnatomy
 from gateway.screening.choosing import Chosen, choose_for_checks
 from gateway.screening.clock import Clock
@@ -31,6 +32,7 @@ from gateway.screening.plan import (
     Step,
     in_order,
     plan_check,
+    plan_image,
     skipped,
 )
 from gateway.screening.prepare import (
@@ -208,7 +210,8 @@ class _Run:
         self.quality[series.key] = header.to_json()
         header.raise_if_refused()
         geometry = series.geometry
-        size_bytes = 2 * int(np.prod(geometry.shape)) + self.anatomy_run.label_bytes(geometry)
+        labels_bytes = 0 if series.is_image else self.anatomy_run.label_bytes(geometry)
+        size_bytes = 2 * int(np.prod(geometry.shape)) + labels_bytes
         async with self.memory(size_bytes):
             with self.clock.stage("memory"):
                 region = SharedVolume.create(geometry.shape, home=self.settings.home)
@@ -222,6 +225,9 @@ class _Run:
                         self.objects,
                         threads=self.settings.worker.decode_threads,
                     )
+                if series.is_image:
+                    await self._check_image(series, checks, volume)
+                    return
                 await self.on_stage("quality")
                 with self.clock.stage("quality"):
                     pixels = await in_thread(pixel_verdict, series, volume)
@@ -233,12 +239,10 @@ class _Run:
     async def _screen_volume(
         self, series: Series, checks: Sequence[Manifest], volume: SharedVolume, quality: Quality
     ) -> None:
-        geometry = series.geometry
-        uids = facts_of(series).sop_instance_uids
-        self.inputs[series.key] = {"sop_instance_uids": list(uids), "digest": digest_of_uids(uids)}
+        self._record_inputs(series)
         await self.on_stage("anatomy")
         with self.clock.stage("anatomy"):
-            inference = await self.anatomy_run.infer(volume, geometry)
+            inference = await self.anatomy_run.infer(volume, series.geometry)
         with self.anatomy_run.shared(inference) as seen:
             await self._check_volume(series, checks, volume, quality, seen)
 
@@ -280,14 +284,53 @@ class _Run:
                 )
             )
             self.steps += plan.steps
+        subject = self._subject(series, volume, seen, normalisation.to_json())
+        await self.on_stage("checks")
+        with self.clock.stage("checks"):
+            await self._tell(plan, subject)
+
+    async def _check_image(
+        self, series: Series, checks: Sequence[Manifest], volume: SharedVolume
+    ) -> None:
+        """Run the checks of a radiograph, in which neither HU nor organs are known."""
+        self._record_inputs(series)
+        await self.on_stage("plan")
+        with self.clock.stage("plan"):
+            plan = Plan(
+                steps=in_order(
+                    plan_image(
+                        manifest,
+                        choice=self.chosen.choices[manifest.name],
+                        shape=series.geometry.shape,
+                    )
+                    for manifest in checks
+                )
+            )
+            self.steps += plan.steps
+        await self.on_stage("checks")
+        with self.clock.stage("checks"):
+            await self._tell(plan, self._subject(series, volume))
+
+    def _record_inputs(self, series: Series) -> None:
+        uids = facts_of(series).sop_instance_uids
+        self.inputs[series.key] = {"sop_instance_uids": list(uids), "digest": digest_of_uids(uids)}
+
+    def _subject(
+        self,
+        series: Series,
+        volume: SharedVolume,
+        seen: SeenAnatomy | None = None,
+        normalisation: Mapping[str, Any] | None = None,
+    ) -> Subject:
+        facts, affine = facts_of(series), series.geometry.affine
         patient = patient_of(series.instances)
-        subject = Subject(
+        return Subject(
             volume=volume,
-            affine=geometry.affine,
-            anatomy=anatomy,
+            affine=affine,
+            anatomy=seen.anatomy if seen else Anatomy(),
             facts=facts,
-            places=Places(facts=facts, affine=geometry.affine, organs=seen.organs),
-            organs=seen.reference,
+            places=Places(facts=facts, affine=affine, organs=seen.organs) if seen else None,
+            organs=seen.reference if seen else None,
             patient=patient,
             clinical={**known_of(patient), **self.request.clinical},
             report=self.request.report,
@@ -301,13 +344,10 @@ class _Run:
                 series_instance_uid=series.uid,
                 sop_instance_uids=facts.sop_instance_uids,
                 scanner_model=facts.scanner_model,
-                normalisation=normalisation.to_json(),
+                normalisation=normalisation,
                 calibration=self.site.provenance(self.manifests[manifest.name]),
             ),
         )
-        await self.on_stage("checks")
-        with self.clock.stage("checks"):
-            await self._tell(plan, subject)
 
     async def _tell(self, plan: Plan, subject: Subject | None) -> None:
         """Store the plan so far, then run the given part of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.screening.thresholds import (
     COMPARISONS,
+    MISSING,
     Alternative,
     Condition,
     LesionThresholds,
@@ -65,16 +66,21 @@ def _alternative(table: TomlTable) -> Alternative:
     return other
 
 
-def read_conditions(table: TomlTable) -> tuple[Condition, ...]:
-    """Read ``when``: at least one condition."""
-    conditions = tuple(
-        Condition(
-            measure=item.text("measure"),
-            at=item.text("at", one_of=_COMPARISONS),
-            value=item.number("value"),
-        )
-        for item in table.tables("when")
-    )
+def read_conditions(table: TomlTable, *, missing: bool = False) -> tuple[Condition, ...]:
+    """Read ``when``: at least one condition.
+
+    Parameters
+    ----------
+    missing : bool
+        Whether a condition may be that a measure is missing.
+    """
+    known = (*_COMPARISONS, MISSING) if missing else _COMPARISONS
+    conditions = []
+    for item in table.tables("when"):
+        measure, at = item.text("measure"), item.text("at", one_of=known)
+        value = 0.0 if at == MISSING else item.number("value")
+        item.done()
+        conditions.append(Condition(measure=measure, at=at, value=value))
     if not conditions:
         table.refuse("when holds no condition")
-    return conditions
+    return tuple(conditions)

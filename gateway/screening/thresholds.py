@@ -6,6 +6,9 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+MISSING = "missing"
+"""In place of a comparison: that the measure is not known. Only a doubt may rest on it."""
+
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "greater": operator.gt,
     "greater_or_equal": operator.ge,
@@ -23,8 +26,10 @@ class Condition:
     value: float
 
     def holds(self, measures: Mapping[str, float | None]) -> bool:
-        """Compare; on a missing measure it does not hold."""
+        """Compare; on a missing measure no comparison holds."""
         measured = measures.get(self.measure)
+        if self.at == MISSING:
+            return measured is None
         return measured is not None and COMPARISONS[self.at](measured, self.value)
 
 

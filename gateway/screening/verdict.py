@@ -71,7 +71,9 @@ def judge(
             if all(condition.holds(measures) for condition in found.when):
                 doubt, said = found.reason, found.text
                 break
-    if doubt is None and thresholds and score is None:
+    if doubt is None and thresholds is None:
+        doubt = "no_reference"
+    if doubt is None and score is None:
         doubt = "too_little_tissue"
     if doubt is not None:
         state, reason = "indeterminate", doubt

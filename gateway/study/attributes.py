@@ -13,6 +13,11 @@ Attributes = Mapping[str, Any]
 _NOT_AN_AGENT = frozenset(
     {"", "NONE", "NO", "N", "0", "NIL", "NA", "N/A", "OHNE", "NATIV", "NATIVE"}
 )
+_STUDY_DATES = ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
+"""When the patient was as old as is asked; the first that can be read."""
+
+_DAYS_PER_MONTH = 365.25 / 12
+
 _NOT_INTRAVENOUS = ("ORAL", "RECTAL", "PO")
 
 _NATIVE_WORDS = re.compile(
@@ -66,10 +71,29 @@ def age_years(attributes: Attributes) -> float | None:
     if match := re.fullmatch(r"(\d{1,3})([YMWD])", text.upper()):
         return int(match[1]) / {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}[match[2]]
     born = _date(attributes, "PatientBirthDate")
-    for keyword in ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate"):
+    for keyword in _STUDY_DATES:
         at = _date(attributes, keyword)
         if born and at and at >= born:
             return float(at.year - born.year - ((at.month, at.day) < (born.month, born.day)))
+    return None
+
+
+def age_months(attributes: Attributes) -> float | None:
+    """Give the patient's age at the study in months, for children.
+
+    From birth and study dates, else from (0010,1010) *Patient's Age* where it counts months,
+    weeks or days; None where only whole years are known.
+    """
+    born = _date(attributes, "PatientBirthDate")
+    for keyword in _STUDY_DATES:
+        at = _date(attributes, keyword)
+        if born and at and at >= born:
+            return (at - born).days / _DAYS_PER_MONTH
+    text = "".join(values(attributes, "PatientAge")[:1])
+    if match := re.fullmatch(r"(\d{1,3})([MWD])", text.upper()):
+        return (
+            int(match[1]) * {"M": 1.0, "W": 7 / _DAYS_PER_MONTH, "D": 1 / _DAYS_PER_MONTH}[match[2]]
+        )
     return None
 
 

@@ -111,7 +111,7 @@ def _measure(
     quality = header_quality(
         series,
         study=study,
-        adult_age_years=policy.adult_age_years,
+        adult_age_years=0.0 if series.is_image else policy.adult_age_years,
         missing_age=policy.missing_age,
     )
     geometry = series.geometry
@@ -121,6 +121,9 @@ def _measure(
         decode_series(series, geometry, reader, array, threads=threads)
     except SeriesError as error:
         return None, _quality_json(quality, error), error
+    if series.is_image:
+        volume = Volume(array=array, affine=geometry.affine)
+        return volume, _quality_json(quality, quality.error()), quality.error()
     position = "".join(values(series.attributes, "PatientPosition")[:1])
     quality += pixel_quality(array, geometry, patient_position=position)
     air, noise = (quality.measures[name] for name in ("air_hu", "noise_hu"))

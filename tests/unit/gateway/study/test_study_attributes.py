@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.study.attributes import age_years, contrast_hint
+from gateway.study.attributes import age_months, age_years, contrast_hint
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,23 @@ from gateway.study.attributes import age_years, contrast_hint
 def test_age_comes_from_age_or_from_dates(attributes, years):
     """Patient's Age counts first, then birth date and study date; otherwise it is not known."""
     assert age_years(attributes) == years
+
+
+@pytest.mark.parametrize(
+    ("attributes", "months"),
+    [
+        ({"PatientBirthDate": "20180301", "StudyDate": "20260601"}, pytest.approx(99.0, abs=0.1)),
+        ({"PatientBirthDate": "20180301", "StudyDate": "20260601", "PatientAge": "008Y"},
+         pytest.approx(99.0, abs=0.1)),
+        ({"PatientAge": "101M"}, 101.0),
+        ({"PatientAge": "010W"}, pytest.approx(2.3, abs=0.01)),
+        ({"PatientAge": "008Y"}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_months_come_from_dates_or_from_an_age_that_counts_them(attributes, months):
+    """Eight years may be 96 months or 107."""
+    assert age_months(attributes) == months
 
 
 @pytest.mark.parametrize(

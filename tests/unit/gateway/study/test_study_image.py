@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from gateway.study.choice import Requirement, choose_series
 from gateway.study.image import PROJECTION, to_grey
+from gateway.study.inspect import inspect_study
 from gateway.study.quality import header_quality
 from gateway.study.series import Series, group_series
 from tests.stored_series import MemoryObjects, decode, frames_at, make_frame, make_instance
@@ -221,3 +223,21 @@ def test_the_header_s_gaps_are_recorded() -> None:
     said = header_quality(image(Laterality="L"), adult_age_years=0)
     assert said.measures["side"] == "L"
     assert said.measures["row_spacing_mm"] == 0.2
+
+
+def test_inspect_shows_an_image_of_a_child() -> None:
+    """Its geometry and its gaps; neither HU nor an adult's age are asked of it."""
+    objects = MemoryObjects()
+    objects.objects["hand"] = b"header" + np.arange(20, dtype=np.uint16).tobytes()
+    series = image(
+        frame={"object_key": "hand", "pixel_offset": 6}, PatientAge="090M", ImageLaterality="L"
+    )
+    need = dataclasses.replace(HAND, min_age_years=0.0)
+    report, volume = inspect_study(series.instances, objects, {"digits": need, "scan": CT})
+    assert report["chosen"]["series_instance_uid"] == series.uid
+    assert report["geometry"]["orientation"] == PROJECTION
+    assert report["quality"]["refused"] is None
+    assert report["checks"]["digits"]["fit"] == "fit"
+    assert report["checks"]["scan"]["code"] == "series.wrong_modality"
+    assert volume is not None
+    assert volume.array.shape == (1, 4, 5)
