@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.screening.anatomy import Anatomy, parse_anatomy
-from gateway.screening.fanout import Infers
+from gateway.screening.infers import Infers
 from gateway.screening.manifest import Manifest
 from gateway.screening.phase import Phase, contrast_phase
 from gateway.screening.threads import in_thread

@@ -6,22 +6,21 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.exceptions import StorageFullError, StubDiedError
 from gateway.screening.answer import Seen, answer, seen_by_network
 from gateway.screening.findings import CheckResult
+from gateway.screening.infers import Infers
 from gateway.screening.manifest import Manifest
 from gateway.screening.mask import KeepMask, Mask, keep_no_mask
 from gateway.screening.plan import Plan, Step
 from gateway.screening.reasons import reason_of_error
 from gateway.screening.subject import Subject
 from gateway.triton.client import PRIORITY_ROUTINE, PRIORITY_STAT
-from gateway.triton.shared_memory import Organs, Source
-from gateway.triton.tensors import Inference
+
+__all__ = ["FanOut", "Infers", "OnResult"]
 
 PRIORITIES = {"stat": PRIORITY_STAT, "routine": PRIORITY_ROUTINE}
 """Latency class → Triton priority."""
@@ -31,28 +30,6 @@ log = logging.getLogger("onescan.fanout")
 OnResult = Callable[[CheckResult], Awaitable[None]]
 Look = asyncio.Task[Seen | CheckResult]
 """What a step's network gave, or how it failed."""
-
-
-class Infers(Protocol):
-    """The part of `gateway.triton.client.TritonClient` that screening uses."""
-
-    async def infer(
-        self,
-        model: str,
-        *,
-        geometry: npt.NDArray[np.float64],
-        roi: npt.NDArray[np.int32],
-        recipe: str,
-        timeout_seconds: float,
-        source: Source | None = None,
-        organs: Organs | None = None,
-        clinical: npt.NDArray[np.float32] | None = None,
-        report: str | None = None,
-        priority: int = PRIORITY_ROUTINE,
-        queued: asyncio.Event | None = None,
-    ) -> Inference:
-        """Run a CT ensemble on a slab; set `queued` once Triton has the request."""
-        ...
 
 
 class FanOut:

@@ -18,7 +18,7 @@ from procrastinate.worker import Worker
 from gateway.exceptions import OneScanError, StubDiedError, UsageError
 from gateway.log import configure_logging, deployment_key, get_logger
 from gateway.metrics import REGISTRY, TRITON_RESTARTS
-from gateway.screening.fanout import Infers
+from gateway.screening.infers import Infers
 from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.rules import check_rules
 from gateway.screening.site_thresholds import load_site, warn_of_stale

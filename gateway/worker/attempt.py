@@ -12,8 +12,8 @@ from gateway.exceptions import OneScanError, StaleAttemptError, StubDiedError
 from gateway.log import get_logger
 from gateway.metrics import ATTEMPTS, CHECKS, STAGE_SECONDS, TRITON_RESTARTS
 from gateway.screening.clinical import REPORT, numbers
-from gateway.screening.fanout import Infers
 from gateway.screening.findings import CheckResult
+from gateway.screening.infers import Infers
 from gateway.screening.manifest import Manifest
 from gateway.screening.mask import KeptMask, Mask
 from gateway.screening.plan import Plan
