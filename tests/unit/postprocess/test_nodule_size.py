@@ -79,6 +79,13 @@ def test_the_solid_part_is_measured_apart() -> None:
     assert mean_mm(found, solid=True) == pytest.approx(7.0, abs=1.2)
 
 
+def test_a_nodule_without_glass_is_solid_all_over() -> None:
+    """Though it was said to be part-solid: its size decides, not a core of it."""
+    found = outlined(ball(12.0), 12.0, glassy=True)
+    assert found is not None
+    assert mean_mm(found, solid=True) == mean_mm(found) == pytest.approx(12.0, abs=1.2)
+
+
 def test_a_vessel_through_a_nodule_is_not_part_of_it() -> None:
     """2 mm wide: cut off where it leaves."""
     _, rows, columns = np.indices(SHAPE)
