@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 HU_MIN, HU_MAX = -1024, 3071
 """Range of the volume after padding is masked, HU."""
 
+METAL_HU = 2500.0
+"""Denser than bone and plaque: metal. Source: clinical contract, quality of input."""
+
 MAD_TO_SD = 1.4826
 """SD of a normal distribution ÷ its median absolute deviation."""
 

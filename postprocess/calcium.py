@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from postprocess.agatston import THRESHOLD_HU, CalciumScore, calcium_scores
 from postprocess.answer import Finished, Given
-from postprocess.attenuation import attenuation, histograms
+from postprocess.attenuation import METAL_HU, attenuation, histograms
 from postprocess.erode import erode
 from postprocess.exceptions import OutputError
 from postprocess.labelmap import check_labels
@@ -27,6 +27,9 @@ LEAST_NOISE_VOXELS = 100
 
 OUTLIER_SDS = 3.0
 """Robust SDs from the median, beyond which a voxel is wall or calcium and not blood."""
+
+METAL_MM3 = 1.0
+"""Less is the noise of a dense plaque."""
 
 _TOUCHING = np.ones((3, 3, 3), np.bool_)
 """Voxels that share a corner are one plaque; in a slice that is the rule's own 8-connectedness."""
@@ -47,8 +50,9 @@ def finish_calcium(given: Given) -> Finished:
     Finished
         ``scores``: the Agatston score of all and of each territory. Measures: ``agatston``,
         ``volume_mm3``, ``plaques``, ``vessels`` (territories with calcium), ``agatston_NAME`` of
-        each territory, ``increment_mm`` of the slices that were scored, and ``noise_sd_hu``, the
-        SD of blood in the noise organ, None where too little of it is seen.
+        each territory, ``metal_mm3`` of what was left out, ``increment_mm`` of the slices that
+        were scored, and ``noise_sd_hu``, the SD of blood in the noise organ, None where too
+        little of it is seen.
         Lesions: the plaques by falling score; ``mask`` numbers them on the scan's own pixels.
 
     Raises
@@ -67,6 +71,7 @@ def finish_calcium(given: Given) -> Finished:
     for number, name in enumerate(post.territories, start=1):
         numbers[post.labels.index(name)] = number
     territories = numbers[seen.on(grid.shape, grid.affine)]
+    metal_mm3 = drop_metal(given.scan_hu, territories, float(np.prod(grid.spacing_mm)))
     total, *each = calcium_scores(
         given.scan_hu, territories, spacing_mm=grid.spacing_mm, count=len(post.territories)
     )
@@ -80,6 +85,7 @@ def finish_calcium(given: Given) -> Finished:
             f"agatston_{name}": round(score.agatston, 1)
             for name, score in zip(post.territories, each, strict=True)
         },
+        "metal_mm3": round(metal_mm3, 1),
         "increment_mm": round(grid.spacing_mm[0], 3),
         "noise_sd_hu": noise_sd(given, grid),
     }
@@ -89,6 +95,25 @@ def finish_calcium(given: Given) -> Finished:
         mask=plaques,
         mask_geometry=grid.affine,
     )
+
+
+def drop_metal(hu: NDArray[np.int16], territories: NDArray[np.uint8], voxel_mm3: float) -> float:
+    """Take out of the territories, in place, whatever dense thing has metal in it.
+
+    Returns
+    -------
+    float
+        mm³ of metal.
+    """
+    inside = territories > 0
+    if not ((hu >= METAL_HU) & inside).any():
+        return 0.0
+    pieces, _ = ndimage.label((hu >= THRESHOLD_HU) & inside, structure=_TOUCHING)
+    metal = np.bincount(pieces[(hu >= METAL_HU) & inside], minlength=int(pieces.max()) + 1)
+    is_metal = metal * voxel_mm3 >= METAL_MM3
+    is_metal[0] = False
+    territories[is_metal[pieces]] = 0
+    return float(metal[is_metal].sum() * voxel_mm3)
 
 
 def noise_sd(given: Given, grid: Grid) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postprocess.answer import Finished, Given
+from postprocess.attenuation import METAL_HU
 from postprocess.detections import Floats, Peaks, wanted_scores
 from postprocess.diameters import axial_diameters
 from postprocess.lesion import hu_statistics, in_lps, lesion_json
@@ -19,9 +20,6 @@ from postprocess.search import from_rows
 BALL = 0.35
 """Radius of the ball in which HU is measured where nothing is outlined, of the diameter: well
 within the lesion, even where the mark is a little off."""
-
-METAL_HU = 2500.0
-"""Denser than any bone. Source: clinical contract, quality of input."""
 
 METAL_VOXELS = 3
 """Fewer are noise or a clip."""

@@ -134,6 +134,11 @@ _ALL = (
         "肝脏密度异常增高:铁沉积、胺碘酮或对比剂可能。",
     ),
     Reason(
+        "metal",
+        "Metal lies where it would be measured.",
+        "待测部位存在金属。",
+    ),
+    Reason(
         "mirrored_image",
         "The image looks like one of the other side, or like a mirror image.",
         "图像疑为对侧或镜像图像。",

@@ -145,6 +145,28 @@ def test_plaques_are_listed_by_falling_score_and_numbered_in_the_mask() -> None:
     np.testing.assert_allclose(first["centre_mm"], [12.0, 20.0, 20.0], atol=0.01)
 
 
+def test_metal_is_not_calcium() -> None:
+    """A stent of 3,071 HU is left out with all that touches it, and told; the plaque counts."""
+    hu = scan(3.0)
+    cylinder(hu, 3.0)
+    clean = told(served(hu, 3.0))["measures"]
+    assert clean["metal_mm3"] == 0.0
+    hu[4:6, 70:73, 70:73] = 3071
+    hu[4:6, 73, 70:73] = 600
+    measures = told(served(hu, 3.0))["measures"]
+    assert measures["metal_mm3"] == 2 * 9 * 0.75
+    assert measures["agatston"] == VECTOR_AGATSTON
+    assert measures["plaques"] == 1
+
+
+def test_one_noisy_voxel_of_a_dense_plaque_is_not_metal() -> None:
+    """0.75 mm³ above 2,500 HU."""
+    hu = scan(3.0)
+    cylinder(hu, 3.0)
+    hu[4, 40, 40] = 2600
+    assert told(served(hu, 3.0))["measures"]["agatston"] == VECTOR_AGATSTON
+
+
 def organs(hu: NDArray[np.int16], aorta: Any) -> OrganMap:
     """Give a map on a 3 mm grid of the same extent with an aorta."""
     grid = Grid((hu.shape[0], hu.shape[1], hu.shape[2]), np.diag([3.0, PIXEL_MM, PIXEL_MM, 1.0]))
