@@ -14,7 +14,8 @@ from postprocess.attenuation import METAL_HU
 from postprocess.detections import Floats, Peaks, wanted_scores
 from postprocess.diameters import axial_diameters
 from postprocess.lesion import hu_statistics, in_lps, lesion_json
-from postprocess.nodule_size import Outline, outline_nodule
+from postprocess.nodule_size import outline_nodule
+from postprocess.outline import Outline
 from postprocess.search import from_rows
 
 BALL = 0.35

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from postprocess.diameters import axial_diameters
-from postprocess.nodule_size import Outline, outline_nodule
+from postprocess.nodule_size import outline_nodule
+from postprocess.outline import Outline
 
 SPACING = (1.5, 1.0, 1.0)
 SHAPE = (44, 64, 64)
