@@ -1,7 +1,7 @@
 """Outline a nodule around its mark, on the image: what the lung rules measure.
 
 Half of the way from the lung's HU to the nodule's is its border; vessels are cut off where they
-are thinner than half of it, the chest wall where a ball would not roll in. What cannot be outlined
+are much thinner than it is, the chest wall where a ball would not roll in. What cannot be outlined
 so is not measured: a size that looks measured and is not would be worse than none.
 """
 
