@@ -259,3 +259,20 @@ def test_no_routine_chunk_begins_while_a_stat_search_lasts(
     asyncio.run(go())
     assert order == ["stat", "routine"]
     assert networks.most_at_once == model.execute.__globals__["IN_FLIGHT"]
+
+
+def test_a_file_system_that_cannot_lock_keeps_nobody_waiting(
+    model: Any,
+    networks: Networks,
+    organs: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stat and routine searches are answered all the same."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for priority in (1, 2):
+        (response,) = ask(model, request(organs, parameters={"onescan_priority": priority}))
+        assert response.arrays()["peaks"].size

@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.02
@@ -29,7 +29,7 @@ class Turns:
     ----------
     path : Path
         A file that all of them can read; nothing is written. The lock of a process that dies is
-        gone with it.
+        gone with it. On a file system that cannot lock it, nobody waits for anybody.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,8 @@ class Turns:
     def stat(self) -> Iterator[None]:
         """Let no other search begin a request while this lasts."""
         with self._opened() as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield
 
     def stat_in_flight(self) -> bool:
@@ -49,6 +50,8 @@ class Turns:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
+            except OSError:
+                return False  # such as NFS, which locks only what may be written
             return False
 
     @contextmanager
