@@ -153,6 +153,10 @@ def test_findings_that_exclude_each_other_are_refused() -> None:
 
 
 def test_no_finding_is_a_healthy_liver() -> None:
-    """Without a finding the grade is S0, with one it is not."""
+    """Without a finding the grade is S0 and the stage F0; with one there is fat or fibrosis."""
     assert all(steatosis_grade(plant([], None, s).pdff_percent) == "S0" for s in range(50))
-    assert all(steatosis_grade(plant(["liver"], None, s).pdff_percent) != "S0" for s in range(50))
+    assert not any(plant([], None, s).has_liver_disease for s in range(50))
+    ill = [plant(["liver"], None, s) for s in range(50)]
+    assert all(planted.has_liver_disease for planted in ill)
+    assert any(planted.fibrosis_stage for planted in ill)
+    assert any(steatosis_grade(planted.pdff_percent) != "S0" for planted in ill)
