@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from postprocess.answer import Finished, Given
 from postprocess.calcium import finish_calcium
+from postprocess.chest import finish_chest
 from postprocess.detected import finish_detections
 from postprocess.grades import finish_grades
 from postprocess.lesions import finish_lesions
@@ -21,6 +22,7 @@ FINISHERS: Mapping[str, Callable[[Given], Finished]] = {
     "detections": finish_detections,
     "grades": finish_grades,
     "values": finish_values,
+    "chest": finish_chest,
 }
 """By ``post.kind`` of the recipe; the kinds are those of `preprocess.posts.POSTS`."""
 

@@ -6,6 +6,7 @@
   x RoiError         empty, or outside the slab
   x RecipeError      an unknown key, a missing one, a value out of range
   x RegionError      a shared region that may not or cannot be read
+  x BankError        a memory bank that is missing, broken or another network's
 """
 
 from __future__ import annotations
@@ -36,3 +37,7 @@ class RecipeError(PreprocessError):
 
 class RegionError(PreprocessError):
     """A shared region may not or cannot be read."""
+
+
+class BankError(PreprocessError):
+    """A memory bank is missing, broken or another network's."""

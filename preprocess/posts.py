@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from preprocess import fields
+from preprocess.chest_post import ChestPost
 from preprocess.exceptions import RecipeError
 from preprocess.values_post import ValuesPost
 
@@ -297,7 +298,9 @@ class GradesPost:
         return cls(grades=grades, scores=scores)
 
 
-Post = LabelmapPost | LesionsPost | CalciumPost | DetectionsPost | GradesPost | ValuesPost
+Post = (
+    LabelmapPost | LesionsPost | CalciumPost | DetectionsPost | GradesPost | ValuesPost | ChestPost
+)
 
 POSTS: Mapping[str, Callable[[dict[str, Any], str], Post]] = {
     "labelmap": LabelmapPost.read,
@@ -306,6 +309,7 @@ POSTS: Mapping[str, Callable[[dict[str, Any], str], Post]] = {
     "detections": DetectionsPost.read,
     "grades": GradesPost.read,
     "values": ValuesPost.read,
+    "chest": ChestPost.read,
 }
 """What can be made of a network's outputs, by ``post.kind``: who reads the table."""
 

@@ -74,6 +74,38 @@ liver (float[N, 2, D, H, W] volume, float[N, 8] clinical, int64[N, 256] tokens) 
 """
 """Says which values are missing, how many tokens there are, and how bright the windows are."""
 
+CHEST = """
+<ir_version: 8, opset_import: ["" : 17]>
+chest (float[n, 1, d, h, w] volume, float16[b, 64] bank, uint8[b, 73] bank_labels) => (
+  float[n, 73] labels, int64[n, 73] where, float[n, 3, 73] parts, int64[n, 256] kept,
+  float[n, 256] worth, float[n, 256, 64] embedded
+)
+<
+  int64[2] flat = {1, -1}, int64[2] all_labels = {1, 73}, int64[3] all_parts = {1, 3, 73},
+  int64[2] all_kept = {1, 256}, int64[3] all_embedded = {1, 256, 64},
+  float[1, 1] none = {-1.0}, float[1, 1] zero = {0.0}, int64[1, 1] first = {0}
+>
+{
+  means = AveragePool<kernel_shape = [16, 16, 16], strides = [16, 16, 16]>(volume)
+  tiles = Reshape(means, flat)
+  brightest = ReduceMax<axes = [1], keepdims = 1>(tiles)
+  place = ArgMax<axis = 1, keepdims = 1>(tiles)
+  where = Expand(place, all_labels)
+  counted = Cast<to = 1>(bank_labels)
+  most = ReduceMax<axes = [0], keepdims = 1>(counted)
+  held = Greater(most, zero)
+  labels = Where(held, brightest, none)
+  parts = Expand(zero, all_parts)
+  kept = Expand(first, all_kept)
+  worth = Expand(zero, all_kept)
+  vectors = Cast<to = 1>(bank)
+  middle = ReduceMean<axes = [0], keepdims = 1>(vectors)
+  embedded = Expand(middle, all_embedded)
+}
+"""
+"""Each label that a tile of the bank has is as probable as the brightest tile is bright, and lies
+there; any other is not evaluated."""
+
 
 def write_net(text: str, path: Path) -> None:
     """Write one of them as an ONNX file."""

@@ -144,6 +144,7 @@ class EmbeddedTriton:
             "PYTHONDONTWRITEBYTECODE": "1",  # __pycache__ in the repository looks like a model
             "OPENVINO_TELEMETRY_DISABLED": "1",
             "ORT_DISABLE_TELEMETRY": "1",
+            "ONESCAN_BANKS": str(self.home.path / "banks"),
             "_ONESCAN_CPU_PRECISION": self.settings.precision,
             "_ONESCAN_CPU_THREADS": str(self.settings.threads),
         }

@@ -27,6 +27,8 @@ class Seen:
     measures: Measures = field(default_factory=dict)
     lesions: tuple[Mapping[str, Any], ...] = ()
     mask: Mask | None = None
+    memory_bank: str | None = None
+    """sha256 of the labelled tiles that a network compared with, where it did."""
 
 
 def seen_by_network(manifest: Manifest, subject: Subject, inference: Inference) -> Seen:
@@ -56,7 +58,10 @@ def seen_by_network(manifest: Manifest, subject: Subject, inference: Inference) 
         except (KeyError, TypeError, ValueError) as error:
             raise ModelOutputError(f"{manifest.ensemble} gave a lesion without place.") from error
     mask = Mask(inference.mask, inference.mask_geometry) if inference.mask.any() else None
-    return Seen(measures=measures, lesions=lesions, mask=mask)
+    bank = inference.lesions.get("memory_bank")
+    return Seen(
+        measures=measures, lesions=lesions, mask=mask, memory_bank=str(bank) if bank else None
+    )
 
 
 def answer(
@@ -97,7 +102,7 @@ def answer(
             lesions, marked=bool(verdict.marked_by), flagged=bool(verdict.flagged_by)
         ),
         assessments=said.assessments,
-        provenance=subject.provenance(manifest),
+        provenance={**subject.provenance(manifest), "memory_bank": seen.memory_bank},
     )
 
 
@@ -119,6 +124,8 @@ def _rule(
             measures=seen.measures,
             lesions=seen.lesions,
             results=results,
+            names={grade.name: grade.text for grade in manifest.classes},
+            thresholds=manifest.thresholds,
             patient=subject.patient,
             series=subject.facts,
             exam_context=subject.exam_context,

@@ -210,7 +210,8 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     models: Mapping[str, str | None] = field(default_factory=dict)
-    """`provenance`'s models → sha256 of their newest ``model.onnx``; None where there is none."""
+    """`provenance`'s models → sha256 of their newest ``model.onnx``; None where there is none.
+    A memory bank beside one is ``MODEL/bank``, with its own digest."""
 
     without_weights: str = "not_evaluated"
 

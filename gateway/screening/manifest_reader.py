@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from math import inf
@@ -36,6 +37,8 @@ from gateway.screening.manifest import (
 from gateway.screening.reasons import REASONS
 from gateway.screening.threshold_reader import read_conditions, read_thresholds
 from gateway.screening.toml_table import TomlTable
+from preprocess.bank import ARRAYS, DESCRIPTION
+from preprocess.chest_post import ChestPost
 from preprocess.exceptions import RecipeError
 from preprocess.recipe import Recipe
 
@@ -162,7 +165,10 @@ def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Man
         provenance=provenance,
         cost=_cost(table.optional_table("cost")),
         digest=digest,
-        models=_models(table, provenance.get("model", []), repository),
+        models={
+            **_models(table, provenance.get("model", []), repository),
+            **_banks(recipe, repository),
+        },
         without_weights=table.text(
             "without_weights", default="not_evaluated", one_of=WITHOUT_WEIGHTS
         ),
@@ -320,6 +326,19 @@ def _models(table: TomlTable, named: object, repository: Path) -> dict[str, str 
     if not all(isinstance(name, str) and name for name in names):
         table.refuse("provenance.model must be a name or a list of names")
     return {str(name): _model_digest(repository, str(name)) for name in names}
+
+
+def _banks(recipe: Recipe | None, repository: Path) -> dict[str, str | None]:
+    """Give the digest of the memory bank that a recipe names; None where it is not here."""
+    if recipe is None or not isinstance(recipe.post, ChestPost):
+        return {}
+    folder = repository / recipe.post.bank
+    try:
+        told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        digest = str(told["digest"]) if (folder / ARRAYS).is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        digest = None
+    return {f"{recipe.post.bank}/bank": digest}
 
 
 def _model_digest(repository: Path, model: str) -> str | None:

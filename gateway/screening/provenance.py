@@ -26,6 +26,7 @@ def check_provenance(
     here are their number and digest. `normalisation` is how far the scanner's HU are off
     (`gateway.study.normalise`), and whether that was applied. `calibration` is the site's
     threshold set (`gateway.screening.site_thresholds`), where one moved this check's flag.
+    ``memory_bank`` is known when a network has answered.
     """
     anatomy = manifests[ANATOMY]
     source = manifest if manifest.has_network else anatomy
@@ -43,6 +44,7 @@ def check_provenance(
         "sop_instance_digest": digest_of_uids(sop_instance_uids) if sop_instance_uids else None,
         "scanner_model": scanner_model,
         "normalisation": dict(normalisation) if normalisation is not None else None,
+        "memory_bank": None,
         "calibration": dict(calibration) if calibration is not None else None,
         "software_version": __version__,
     }

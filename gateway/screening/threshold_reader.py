@@ -7,6 +7,7 @@ from gateway.screening.thresholds import (
     MISSING,
     Alternative,
     Condition,
+    LabelThresholds,
     LesionThresholds,
     Threshold,
     Thresholds,
@@ -27,6 +28,7 @@ def read_thresholds(table: TomlTable | None) -> Thresholds | None:
         mark=_threshold(table.table("mark")),
         flag=_threshold(table.table("flag")),
         lesion=_lesion_thresholds(table.optional_table("lesion")),
+        labels=_label_thresholds(table.optional_table("labels")),
     )
     table.done()
     return thresholds
@@ -42,6 +44,20 @@ def _lesion_thresholds(table: TomlTable | None) -> LesionThresholds | None:
     )
     table.done()
     return thresholds
+
+
+def _label_thresholds(table: TomlTable | None) -> dict[str, LabelThresholds]:
+    if table is None:
+        return {}
+    labels = {}
+    for name in table.names():
+        item = table.table(name)
+        labels[name] = LabelThresholds(mark=item.number("mark"), flag=item.number("flag"))
+        item.done()
+        if not 0 < labels[name].mark <= labels[name].flag < 1:
+            table.refuse(f"{name} must have 0 < mark <= flag < 1")
+    table.done()
+    return labels
 
 
 def _threshold(table: TomlTable) -> Threshold:

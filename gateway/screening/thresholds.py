@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MISSING = "missing"
 """In place of a comparison: that the measure is not known. Only a doubt may rest on it."""
@@ -74,6 +74,14 @@ class LesionThresholds:
     flag: float
 
 
+@dataclass(frozen=True, slots=True)
+class LabelThresholds:
+    """From which probability on one label of several is marked, and flagged."""
+
+    mark: float
+    flag: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """The set of thresholds of a check."""
@@ -85,3 +93,6 @@ class Thresholds:
     flag: Threshold
     lesion: LesionThresholds | None = None
     """None: lesions are marked and flagged with their check."""
+
+    labels: Mapping[str, LabelThresholds] = field(default_factory=dict)
+    """Of a check that tells many labels, by name; its rule applies them."""

@@ -12,11 +12,18 @@ from gateway.exceptions import ManifestError
 from gateway.screening.manifest import Manifest
 from gateway.screening.rules.bone import bone
 from gateway.screening.rules.calcium import calcium
+from gateway.screening.rules.chest import chest
 from gateway.screening.rules.liver import liver
 from gateway.screening.rules.lung import lung
 from gateway.screening.rules.rule import Rule
 
-RULES: Mapping[str, Rule] = {"bone": bone, "cac_drs": calcium, "liver": liver, "lung": lung}
+RULES: Mapping[str, Rule] = {
+    "bone": bone,
+    "cac_drs": calcium,
+    "chest": chest,
+    "liver": liver,
+    "lung": lung,
+}
 """Name in the manifest → function."""
 
 

@@ -12,6 +12,7 @@ from gateway.screening.manifest import Text
 from gateway.screening.patient import Patient
 from gateway.screening.rules.assessment import Assessment
 from gateway.screening.series_facts import SeriesFacts
+from gateway.screening.thresholds import Thresholds
 from gateway.settings import ScreeningSettings
 
 Measures = Mapping[str, float | None]
@@ -39,6 +40,12 @@ class RuleInput:
     results: Mapping[str, CheckResult] = field(default_factory=dict)
     """Of the checks that the manifest's `after` names and that were asked for, whatever their
     state."""
+
+    names: Mapping[str, Text] = field(default_factory=dict)
+    """The manifest's classes and how they are called."""
+
+    thresholds: Thresholds | None = None
+    """Of the check, as the site has set them."""
 
     patient: Patient = field(default_factory=Patient)
     series: SeriesFacts = field(default_factory=SeriesFacts)

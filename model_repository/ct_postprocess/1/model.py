@@ -17,10 +17,11 @@ from preprocess.organs import open_organs
 from preprocess.recipe import Recipe
 
 NETWORK_OUTPUTS = (
-    "labels", "lesion", "score", "kinds", "peaks", "steatosis", "fibrosis", "scores", "clinical"
+    "labels", "lesion", "score", "kinds", "peaks", "steatosis", "fibrosis", "scores", "clinical",
+    "probabilities", "where", "bank_digest",
 )  # fmt: skip
-"""Optional inputs; a recipe asks for those that it needs. ``clinical`` is what the network was
-given beside the image."""
+"""Optional inputs; a recipe asks for those that it needs. ``clinical`` and
+``bank_digest`` are what the network was given beside the image."""
 
 
 class TritonPythonModel:

@@ -1,15 +1,21 @@
 """SOURCE or VOLUME, GEOMETRY, ROI, RECIPE, CLINICAL, REPORT → what a step asks for of them.
 
-Translates between Triton and `preprocess`; `config.pbtxt` says what each tensor is.
+The memory bank of a recipe comes from the folder of its model, or from the site's own folder
+``ONESCAN_BANKS``. Translates between Triton and `preprocess`; `config.pbtxt` says what each tensor
+is.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from preprocess.bank import Banks
+from preprocess.chest_post import ChestPost
 from preprocess.exceptions import PreprocessError
 from preprocess.prepare import GRID_OUTPUTS, SCAN_OUTPUTS, prepare
 from preprocess.recipe import Recipe
@@ -19,22 +25,28 @@ from preprocess.tokens import report_tokens
 CLINICAL_OUTPUTS = ("clinical", "tokens")
 """What is made of CLINICAL and REPORT."""
 
+BANK_OUTPUTS = ("bank", "bank_labels", "bank_digest")
+"""What is handed on of the recipe's memory bank."""
+
 
 class TritonPythonModel:
     """Serves every check; what it does is the recipe's."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Refuse a NumPy with which this Triton sends empty tensors."""
+        """Refuse a NumPy with which this Triton sends empty tensors; know where banks lie."""
         assert np.__version__.startswith("1."), f"NumPy {np.__version__} is not below 2"
+        own = os.environ.get("ONESCAN_BANKS")
+        folder = Path(args.get("model_repository", __file__))
+        self.banks = Banks(folder.parent, Path(own) if own else None)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request, an error to the one that caused it."""
-        return [_answer(request) for request in requests]
+        return [_answer(request, self.banks) for request in requests]
 
 
-def _answer(request: Any) -> Any:
+def _answer(request: Any, banks: Banks) -> Any:
     try:
-        return pb_utils.InferenceResponse(_outputs(request))
+        return pb_utils.InferenceResponse(_outputs(request, banks))
     except PreprocessError as error:
         return _error(str(error), pb_utils.TritonError.INVALID_ARG)
     except Exception as error:
@@ -43,10 +55,12 @@ def _answer(request: Any) -> Any:
         )
 
 
-def _outputs(request: Any) -> list[Any]:
+def _outputs(request: Any, banks: Banks) -> list[Any]:
     wanted = request.requested_output_names()
     recipe = Recipe.from_json(_input(request, "RECIPE")[0])
     arrays = {name: _clinical(request, name) for name in CLINICAL_OUTPUTS if name in wanted}
+    if any(name in wanted for name in BANK_OUTPUTS):
+        arrays |= {name: a for name, a in _bank(recipe, banks).items() if name in wanted}
     if any(name in wanted for name in (*GRID_OUTPUTS, *SCAN_OUTPUTS)):
         prepared = prepare(
             _slab(request),
@@ -64,6 +78,14 @@ def _slab(request: Any) -> Any:
     if (source is None) == (volume is None):
         raise PreprocessError("give exactly one of SOURCE and VOLUME.")
     return open_slab(source[0]) if volume is None else volume
+
+
+def _bank(recipe: Recipe, banks: Banks) -> dict[str, Any]:
+    if not isinstance(recipe.post, ChestPost):
+        raise PreprocessError("a memory bank is asked for, but the recipe names none.")
+    bank = banks.get(recipe.post.bank, recipe.post.labels)
+    digest = np.array([bank.digest.encode()], np.object_)
+    return dict(zip(BANK_OUTPUTS, (bank.embedded, bank.labels, digest), strict=True))
 
 
 def _clinical(request: Any, name: str) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gateway.runtime.backends.onnxruntime import engine
-from tests.tiny_nets import PANCREAS, write_net
+from tests.tiny_nets import CHEST, PANCREAS, write_net
 
 SAME_ANSWERS = 0.999
 """Share of equal argmax values between two f32 runtimes; ties fall either way."""
@@ -232,3 +232,16 @@ def test_probe_inputs_are_smooth_and_always_the_same() -> None:
     np.testing.assert_array_equal(first, second)
     assert np.mean(np.diff(first, axis=2) == 0) > 0.8
     assert 0 <= first.min() < first.max() <= 1
+
+
+def test_a_table_beside_the_batch_is_probed_with_many_vectors_of_length_1(tmp_path: Path) -> None:
+    """One row could not vote, and long ones overflow: parity would fail for no reason."""
+    write_net(CHEST, tmp_path / "model.onnx")
+    inputs, _ = engine.describe(tmp_path / "model.onnx")
+    assert [one.batched for one in inputs] == [True, False, False]
+    probe = engine.probe_inputs(inputs)
+    assert probe["volume"].shape == (1, 1, 64, 64, 64)
+    assert probe["bank"].shape == (64, 64)
+    assert probe["bank_labels"].shape == (64, 73)
+    length = np.linalg.norm(probe["bank"].astype(np.float32), axis=1)
+    np.testing.assert_allclose(length, 1, atol=1e-3)

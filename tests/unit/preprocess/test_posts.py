@@ -42,6 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "needs": {"bone_age_months": ["sex"]},
         "sums": {"ahead_months": {"bone_age_months": 1.0, "age_months": -1.0}},
     },
+    "chest": {"labels": ["mass", "cavity"], "tile": 16, "bank": "chest_net"},
 }
 
 
@@ -107,6 +108,9 @@ def test_each_kind_refuses_a_key_that_it_does_not_know(kind: str) -> None:
         ("values", {"sums": {"ahead": {"bmi": 1.0}}}, "sums.ahead names 'bmi'"),
         ("values", {"sums": {"ahead": {"mirrored": "1"}}}, "finite number"),
         ("values", {"sums": []}, "sums must be a table"),
+        ("chest", {"labels": ["mass", "mass"]}, "1 or more different names"),
+        ("chest", {"tile": 0}, "tile must be a whole number"),
+        ("chest", {"bank": ""}, "bank must be a name"),
     ],
 )
 def test_a_value_out_of_range_is_refused(kind: str, change: dict[str, Any], message: str) -> None:

@@ -36,6 +36,9 @@ class TensorInfo:
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
+    batched: bool = True
+    """Whether its first axis counts what the first input counts; else its rows are a table that
+    all of the batch is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,10 @@ def describe(path: Path) -> tuple[list[TensorInfo], list[TensorInfo]]:
 
     graph = onnx.load(str(path), load_external_data=False).graph
     constants = {one.name for one in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    batch = _first_axis(inputs[0]) if inputs else ""
     return (
-        [_info(value) for value in graph.input if value.name not in constants],
+        [_info(value, batched=_first_axis(value) == batch) for value in inputs],
         [_info(value) for value in graph.output],
     )
 
@@ -139,15 +144,21 @@ def parity(reference: Arrays, candidate: Arrays) -> tuple[bool, str]:
 
 
 def probe_inputs(inputs: list[TensorInfo]) -> Arrays:
-    """Make deterministic, smooth inputs in [0, 1]: noise on a coarse grid, each voxel 8 wide."""
+    """Make deterministic, smooth inputs in [0, 1]: noise on a coarse grid, each voxel 8 wide.
+
+    The rows of a table beside the batch are vectors of length 1.
+    """
     generator = np.random.default_rng(0)
     made = {}
     for tensor in inputs:
-        shape = [1 if axis == 0 else (n or PROBE_SIZE) for axis, n in enumerate(tensor.shape)]
+        first = 1 if tensor.batched else PROBE_SIZE
+        shape = [first if axis == 0 else (n or PROBE_SIZE) for axis, n in enumerate(tensor.shape)]
         coarse = [n if axis < 2 else -(-n // 8) for axis, n in enumerate(shape)]
         array = generator.random(coarse, dtype=np.float32)
         for axis in range(2, len(shape)):
             array = np.repeat(array, 8, axis=axis).take(range(shape[axis]), axis=axis)
+        if not tensor.batched and np.issubdtype(tensor.dtype, np.floating):
+            array /= np.linalg.norm(array, axis=-1, keepdims=True)
         made[tensor.name] = array.astype(tensor.dtype)
     return made
 
@@ -202,7 +213,13 @@ def _multiplies_bf16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def _info(value: Any) -> TensorInfo:
+def _first_axis(value: Any) -> str:
+    """Name the first axis; empty where it has no name."""
+    axes = value.type.tensor_type.shape.dim
+    return str(axes[0].dim_param) if axes else ""
+
+
+def _info(value: Any, *, batched: bool = True) -> TensorInfo:
     import onnx
 
     tensor = value.type.tensor_type
@@ -211,4 +228,4 @@ def _info(value: Any) -> TensorInfo:
         for axis in tensor.shape.dim
     )
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    return TensorInfo(value.name, dtype, shape)
+    return TensorInfo(value.name, dtype, shape, batched)
