@@ -1,16 +1,17 @@
-"""``onescan phantom``: a synthetic CT study with known truth."""
+"""``onescan phantom``: a synthetic study with known truth."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from gateway.exceptions import UsageError
 from gateway.settings import Settings
 
 NAME = "phantom"
-HELP = "write a synthetic CT study and its truth.json"
+HELP = "write a synthetic study and its truth.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write into")
     parser.add_argument(
         "--seed", type=int, required=True, help="the same seed gives the same study"
+    )
+    parser.add_argument(
+        "--modality",
+        default="CT",
+        choices=("CT", "DX", "CR"),
+        help="CT by default; DX and CR are a child's hand, of which the rest says nothing",
     )
     parser.add_argument(
         "--finding",
@@ -70,28 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Write the study and print where."""
-    from networks.phantoms.study import CHART, make_study
+    from networks.phantoms.study import CHART
 
     if args.out.exists() and any(args.out.iterdir()):
         raise UsageError(f"{args.out} is not empty.")
     try:
-        truth = make_study(
-            args.out,
-            seed=args.seed,
-            findings=tuple(args.finding),
-            difficulty=args.difficulty,
-            confounders=not args.no_confounders,
-            phase=args.phase,
-            pdff_percent=args.pdff,
-            profile=args.profile,
-            vendor=args.vendor,
-            artefacts=tuple(args.artefact),
-            matrix=args.matrix,
-            slices=args.slices,
-            increment_mm=args.increment,
-            enhanced=args.enhanced,
-            save_lesions=args.masks,
-        )
+        truth = _hand(args) if args.modality != "CT" else _ct(args)
     except ValueError as error:
         raise UsageError(str(error)) from None
     told = {
@@ -103,3 +94,35 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         told["clinical"] = str(args.out / CHART)
     print(json.dumps(told))
     return 0
+
+
+def _hand(args: argparse.Namespace) -> dict[str, Any]:
+    from networks.phantoms.hand_study import make_hand_study
+
+    if args.finding:
+        raise UsageError("--finding is planted into CT only.")
+    truth: dict[str, Any] = make_hand_study(args.out, seed=args.seed, modality=args.modality)
+    return truth
+
+
+def _ct(args: argparse.Namespace) -> dict[str, Any]:
+    from networks.phantoms.study import make_study
+
+    truth: dict[str, Any] = make_study(
+        args.out,
+        seed=args.seed,
+        findings=tuple(args.finding),
+        difficulty=args.difficulty,
+        confounders=not args.no_confounders,
+        phase=args.phase,
+        pdff_percent=args.pdff,
+        profile=args.profile,
+        vendor=args.vendor,
+        artefacts=tuple(args.artefact),
+        matrix=args.matrix,
+        slices=args.slices,
+        increment_mm=args.increment,
+        enhanced=args.enhanced,
+        save_lesions=args.masks,
+    )
+    return truth

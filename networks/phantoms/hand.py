@@ -5,10 +5,11 @@ Coordinates are those of `networks.phantoms.hand_shapes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from networks.phantoms.hand_growth import Child, Stage
 from networks.phantoms.hand_shapes import Bone, Flesh, Lump, Point, Tube
@@ -29,6 +30,9 @@ class Hand:
 
     tips: tuple[Point, ...]
     """Ends of the fingers."""
+
+    places: Mapping[str, Point]
+    """Where each centre of ossification is, or will be."""
 
 
 CARPALS: dict[str, tuple[float, float, float, float, float]] = {
@@ -85,7 +89,12 @@ def draw_hand(child: Child) -> Hand:
     bones += builder.sesamoid(bones)
     density = float(np.clip(rng.normal(1.0, 0.09), 0.75, 1.25))
     return Hand(
-        child=child, bones=tuple(bones), flesh=tuple(flesh), density=density, tips=tuple(tips)
+        child=child,
+        bones=tuple(bones),
+        flesh=tuple(flesh),
+        density=density,
+        tips=tuple(tips),
+        places=builder.places,
     )
 
 
@@ -95,6 +104,7 @@ class _Builder:
     def __init__(self, child: Child, rng: np.random.Generator) -> None:
         self.child = child
         self.rng = rng
+        self.places: dict[str, Point] = {}
         self.size = child.size
         self.slim = float(rng.normal(1.0, 0.05))
         grown = np.clip((child.bone_age_months - 12) / 190, 0, 1)
@@ -120,13 +130,14 @@ class _Builder:
                 float(self.rng.uniform(0.0, 0.06)), float(self.rng.uniform(0, 6.28)),
             )  # fmt: skip
             offset = self.rng.normal(0.0, 0.5, 2)
+            self.places[name] = self.at(x + offset[0], y + offset[1])
             if not stage.size:
                 continue
             # a young centre is round, whatever becomes of it
             share = stage.size * self.size * self.slim
             round_, shape = min(across, along) * 0.95, stage.size**1.5
             yield Lump(
-                centre=self.at(x + offset[0], y + offset[1]),
+                centre=self.places[name],
                 angle=angle + float(self.rng.normal(0, 0.06)),
                 half_widths=(
                     share * (round_ + (across - round_) * shape),
@@ -146,6 +157,7 @@ class _Builder:
             stage = self.child.stage(name)
             half *= self.vary(0.04) * self.slim
             yield from self.growing(
+                name,
                 end=self.at(x, top),
                 angle=np.pi + float(self.rng.normal(0, 0.02)) + (0.05 if x < 0 else -0.03),
                 length=95.0,
@@ -176,9 +188,11 @@ class _Builder:
             half = widths[part] * self.slim * self.vary(0.03)
             flares = FLARES[part]
             profile = (half * flares[0], half, half * flares[1])
-            stage = self.child.stage(f"{name}_{number + 1}")
+            centre = f"{name}_{number + 1}"
+            stage = self.child.stage(centre)
             at_head = name == "metacarpal" and number > 0
             bones += self.growing(
+                centre,
                 end=tuple(end) if at_head else tuple(start),
                 angle=angle + np.pi if at_head else angle,
                 length=length / self.size,
@@ -198,6 +212,7 @@ class _Builder:
 
     def growing(
         self,
+        centre: str,
         *,
         end: Point,
         angle: float,
@@ -211,6 +226,8 @@ class _Builder:
 
         Parameters
         ----------
+        centre : str
+            Of the epiphysis.
         end : Point
             The joint at the growing end.
         angle : float
@@ -228,6 +245,7 @@ class _Builder:
         s = self.size
         way = np.array([np.sin(angle), np.cos(angle)])
         joint = np.asarray(end)
+        self.places[centre] = _point(joint + way * 0.6 * tall * s)
         plate = PLATE_MM * s * (1 - 0.75 * stage.fusion)
         begin = (tall * s + plate) if stage.fusion < 1 else 0.35 * tall * s
         flat = (0.55 + 0.45 * stage.fusion) * s
@@ -236,7 +254,7 @@ class _Builder:
         shaft_width = widths[0] * s * (0.9 + 0.1 * stage.size)
         start = joint + way * begin
         yield Tube(
-            start=(float(start[0]), float(start[1])),
+            start=_point(start),
             angle=angle,
             length=length * s - begin,
             half_widths=(shaft_width, widths[1] * s, widths[2] * s),
@@ -251,7 +269,7 @@ class _Builder:
         wide = widths[0] * s * stage.size * (1.0 if stage.size < 1 else 1.03)
         middle = joint + way * (tall * s - high + 0.1 * high)
         yield Lump(
-            centre=(float(middle[0]), float(middle[1])),
+            centre=_point(middle),
             angle=angle,
             half_widths=(wide, high),
             squareness=2.0 + 1.0 * stage.size,
@@ -262,7 +280,7 @@ class _Builder:
             across = widths[0] * s * (0.25 + 0.7 * stage.fusion)
             bridge = joint + way * (tall * s + 0.5 * plate)
             yield Lump(
-                centre=(float(bridge[0]), float(bridge[1])),
+                centre=_point(bridge),
                 angle=angle,
                 half_widths=(across, 0.5 * plate + 0.6 * s),
                 squareness=4.0,
@@ -273,15 +291,16 @@ class _Builder:
     def sesamoid(self, bones: list[Bone]) -> Iterator[Lump]:
         """Return the sesamoid beside the thumb's first joint."""
         stage = self.child.stage("sesamoid")
-        if not stage.size:
-            return
         base, angle, lengths, _ = RAYS[0]
         way = np.array([np.sin(angle), np.cos(angle)])
         side = np.array([-np.cos(angle), np.sin(angle)])
         place = (np.asarray(base) + way * (lengths[0] - 3.0) + side * 6.5) * self.size
+        self.places["sesamoid"] = _point(place)
+        if not stage.size:
+            return
         half = 2.6 * self.size * stage.size
         yield Lump(
-            centre=(float(place[0]), float(place[1])),
+            centre=_point(place),
             angle=angle,
             half_widths=(half, half * 1.15),
             thick=1.8 * half,
@@ -300,3 +319,7 @@ class _Builder:
             )
             for start, end, radii, depth in PALM
         ]
+
+
+def _point(place: npt.NDArray[np.float64]) -> Point:
+    return float(place[0]), float(place[1])

@@ -18,6 +18,7 @@ CHECKS = (
     "nodule",
     "calcium",
     "chest",
+    "bone_age",
 )
 """All networks; each has a module of its name here, whose `TASK` is its `Task`."""
 

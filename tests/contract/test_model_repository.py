@@ -23,6 +23,7 @@ REPOSITORY = ROOT / "model_repository"
 NETWORKS = {
     "anatomy_net",
     "aorta_net",
+    "bone_age_net",
     "bone_crops",
     "bone_net",
     "calcium_net",
@@ -38,6 +39,7 @@ MODELS = NETWORKS | {
     "anatomy",
     "aorta",
     "bone",
+    "bone_age",
     "calcium",
     "chest",
     "ct_detect",
