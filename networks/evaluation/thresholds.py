@@ -108,14 +108,17 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
     bool
         False where there is no manifest, or one whose thresholds are not of a probability.
     """
-    if not path.exists() or not all("measured" in told.get(name, {}) for name in NAMES):
+    if not path.exists():
+        return False
+    if all("values" in told.get(name, {}) for name in NAMES):
+        return _set_labels(path, told, model)
+    if not all("measured" in told.get(name, {}) for name in NAMES):
         return False
     text = path.read_text(encoding="utf-8")
     manifest = tomllib.loads(text)
     if manifest.get("thresholds", {}).get("score") != told.get("score"):
         return False
-    name = f"{told['check']}-{hashlib.sha256(model.read_bytes()).hexdigest()[:8]}"
-    text = _set(text, "thresholds", "id", f'"{name}"')
+    text = _set(text, "thresholds", "id", f'"{_set_name(told, model)}"')
     for mark in NAMES:
         one = told[mark]
         value, low, high = one["measured"]
@@ -130,9 +133,39 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
     return True
 
 
-def _set(text: str, table: str, key: str, value: str) -> str:
-    """Set a key within a table of TOML text."""
-    pattern = rf"(^\[{re.escape(table)}\]\n(?:(?!\[).*\n)*?{key} = ).*$"
+def _set_labels(path: Path, told: Mapping[str, Any], model: Path) -> bool:
+    """Set mark and flag of each label of a check that tells many; those that have any, no other."""
+    text = path.read_text(encoding="utf-8")
+    labels = tomllib.loads(text).get("thresholds", {}).get("labels", {})
+    if not labels:
+        return False
+    for label in labels:
+        mark, flag = (told[name]["values"][label] for name in NAMES)
+        text = _set(text, "thresholds.labels", label, f"{{ mark = {mark!r}, flag = {flag!r} }}")
+    value, low, high = told["flag"]["measured"]
+    said = (
+        f"{value:.4g} ({low:.4g}-{high:.4g}) of healthy scans for all labels together,"
+        f" on {told['healthy']} scans of phantoms"
+    )
+    text = _set(text, "thresholds.flag", "operating_point", f'"{said}"')
+    each = (
+        f"each label in {told['mark']['share']:.4g} of healthy scans,"
+        f" on {told['healthy']} scans of phantoms"
+    )
+    text = _set(text, "thresholds.mark.also", "operating_point", f'"{each}"', of_list=True)
+    text = _set(text, "thresholds", "id", f'"{_set_name(told, model)}"')
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def _set_name(told: Mapping[str, Any], model: Path) -> str:
+    return f"{told['check']}-{hashlib.sha256(model.read_bytes()).hexdigest()[:8]}"
+
+
+def _set(text: str, table: str, key: str, value: str, *, of_list: bool = False) -> str:
+    """Set a key within a table of TOML text, or within the first of a list of tables."""
+    head = rf"\[\[{re.escape(table)}\]\]" if of_list else rf"\[{re.escape(table)}\]"
+    pattern = rf"(^{head}\n(?:(?!\[).*\n)*?{key} = ).*$"
     found, count = re.subn(pattern, lambda m: m.group(1) + value, text, count=1, flags=re.MULTILINE)
     if not count:
         raise ValueError(f"the manifest has no {table}.{key}")

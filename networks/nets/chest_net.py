@@ -182,7 +182,7 @@ class ChestFile(nn.Module):
     parts : (N, 3, L) float32
         Log odds by the survey, the best tile's linear head and the best tile's vote.
     kept : (N, KEPT) int64
-        The tiles that were embedded, best first.
+        The tiles that were embedded, best first; −1 for one that is not there.
     worth : (N, KEPT) float32
         Probability that each holds a finding; 0 for one that is not there.
     embedded : (N, KEPT, EMBEDDED) float32
@@ -237,6 +237,8 @@ class ChestFile(nn.Module):
         labels = logits.sigmoid() * net.evaluated + NOT_EVALUATED * (1 - net.evaluated)
         said = (net.mix[1] * linear + net.mix[2] * voted).argmax(1)
         where = kept.gather(1, said)
+        # all alike: runtimes order equal tiles as they please, and would not seem to agree
+        kept = torch.where(there > 0, kept, torch.full_like(kept, -1))
         return (
             labels, where, parts, kept, best.sigmoid() * there,
             embedded.reshape(n, KEPT, EMBEDDED),
