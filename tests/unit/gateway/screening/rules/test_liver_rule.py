@@ -88,7 +88,7 @@ def test_the_age_of_the_header_stands_in_for_one_that_was_not_sent() -> None:
 def test_the_stage_of_a_liver_that_is_cut_off_is_left_out() -> None:
     """Its contour and the sizes of its lobes are not known; the fat is."""
     seen: dict[str, float | None] = {
-        "fibrosis_score": 3.1,
+        "fibrosis_score": 3.6,
         "p_F3": 0.6,
         "F3_or_more": 0.8,
         "p_S0": 0.9,
@@ -96,7 +96,7 @@ def test_the_stage_of_a_liver_that_is_cut_off_is_left_out() -> None:
     }
     whole = said(measures=seen)
     assert not set(seen) & set(whole.measures)
-    assert "fibrosis_score_2" in verdict(whole, seen).flagged_by
+    assert "fibrosis_score_high" in verdict(whole, seen).flagged_by
     cut = said(measures=seen, liver=organ(58.0, coverage="truncated", truncated_sides=["inferior"]))
     left_out = {name for name in seen if cut.measures.get(name, 0.0) is None}
     assert left_out == {"fibrosis_score", "p_F3", "F3_or_more"}
