@@ -50,17 +50,17 @@ def export(task: Task, checkpoint: Path, repository: Path) -> tuple[Path, torch.
     networks.export.ParityError
         When a file answers otherwise than torch.
     ValueError
-        When a file is too large to be committed.
+        When a file is too large to be committed, or what lies beside it is of another network.
     """
     path = repository / f"{task.name}_net/1/model.onnx"
     network = averaged(task, checkpoint)
     task.export(network, path)
     second = path.with_name(f"{path.stem}{SECOND}{path.suffix}")
-    files = [path]
+    files = [path, *task.export_data(network, path.parents[1])]
     if second.exists():
         files.append(repository / f"{task.name}{SECOND}/1/model.onnx")
-        files[1].parent.mkdir(parents=True, exist_ok=True)
-        second.replace(files[1])
+        files[-1].parent.mkdir(parents=True, exist_ok=True)
+        second.replace(files[-1])
     for file in files:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"{file} has {file.stat().st_size:,} bytes; at most {MOST_BYTES:,}")
@@ -142,8 +142,9 @@ def said_thresholds(told: Mapping[str, Any]) -> list[str]:
             one = told[name]
             value, low, high = one["measured"]
             what = "of healthy scans" if "share" in one else "false marks a healthy scan"
+            each = f"{one['value']:.6g}" if "value" in one else "each label's own"
             lines.append(
-                f"- {name}: {one['value']:.6g}, reached by {value:.4g} ({low:.4g}–{high:.4g})"
+                f"- {name}: {each}, reached by {value:.4g} ({low:.4g}–{high:.4g})"
                 f" {what}; at most {one.get('share', one.get('false_positives')):g}."
             )
     if "patients" in told and "seeds" in told:

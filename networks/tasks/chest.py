@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
 
-from networks.chest_export import export_chest
+from networks.chest_export import encoder_digest, export_chest
 from networks.chest_judge import Bank, JudgedStudy, WholeStudies, figures, judge, no_bank
 from networks.chest_sampling import ChestSampler
 from networks.chest_scenes import BOX, ChestPool
 from networks.chest_study import EVALUATED
-from networks.memory_bank import MemoryBank
+from networks.memory_bank import ARRAYS, DESCRIPTION, MemoryBank
 from networks.metrics import Figure, threshold_for, wilson
 from networks.nets.chest_net import ChestAnswer, ChestNet
 from networks.nets.tile_encoder import contrastive_loss, known_entropy
@@ -192,6 +192,20 @@ class ChestTask(Task):
         """Write the network, and hold the file to torch's answers."""
         assert isinstance(network, ChestNet)
         export_chest(network, path)
+
+    def export_data(self, network: nn.Module, folder: Path) -> list[Path]:
+        """Write the memory bank; without one there is nothing to compare with.
+
+        Raises
+        ------
+        networks.memory_bank.BankError
+            When it is broken, or of another network's tiles.
+        """
+        assert isinstance(network, ChestNet)
+        if not self.bank:
+            return []
+        MemoryBank.load(Path(self.bank), encoder=encoder_digest(network)).save(folder)
+        return [folder / ARRAYS, folder / DESCRIPTION]
 
 
 class TensorGroups:

@@ -109,6 +109,22 @@ class Task(ABC):
             When they differ.
         """
 
+    def export_data(self, network: nn.Module, folder: Path) -> list[Path]:
+        """Write what a served network needs beside its file; most need nothing.
+
+        Parameters
+        ----------
+        network : Module
+        folder : Path
+            Of the model in the repository.
+
+        Returns
+        -------
+        list of Path
+            The files.
+        """
+        return []
+
     def calibrate(self, network: nn.Module, plan: Plan, patients: int = 250) -> dict[str, Any]:
         """Set the mark and flag thresholds on healthy patients (pipelines.md §7.3).
 

@@ -25,11 +25,13 @@ from networks.chest_judge import (
 from networks.chest_study import EVALUATED
 from networks.engine import Plan, averaged, read_checkpoint, train
 from networks.export import ParityError
-from networks.memory_bank import MemoryBank
+from networks.memory_bank import BankError, MemoryBank
 from networks.nets.chest_net import ChestNet
 from networks.phantoms.chest_labels import LABEL_NAMES
 from networks.tasks import task_class, trainable
 from networks.tasks.chest import FLAG_SHARE, ChestTask, any_finding, thresholds
+from preprocess.bank import Banks
+from tests.chest_bank import tiny_bank, write_bank
 from tests.chest_case import TinyChestPool, TinyChestTask, tiny_task
 
 TINY = Plan(seed=3, steps=2, workers=0, bf16=False)
@@ -172,6 +174,18 @@ def test_the_file_answers_as_torch(trained: tuple[TinyChestTask, Path], tmp_path
     props = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     assert props["encoder"] == encoder_digest(network)
     assert props["labels"].split(",") == list(LABEL_NAMES)
+
+
+def test_a_release_brings_the_bank_of_its_own_network(tmp_path: Path) -> None:
+    """Into the model's folder, where it is served from; another network's is refused."""
+    network = ChestTask(tmp_path).network()
+    task = ChestTask(tmp_path, bank=str(tmp_path / "bank"))
+    bank = write_bank(tmp_path / "bank", tiny_bank(encoder=encoder_digest(network)))
+    task.export_data(network, tmp_path / "chest_net")
+    assert Banks(tmp_path).get("chest_net", LABEL_NAMES).digest == bank.digest
+    write_bank(tmp_path / "bank", tiny_bank())
+    with pytest.raises(BankError, match="is of encoder"):
+        task.export_data(network, tmp_path / "chest_net")
 
 
 def test_a_file_that_differs_is_refused(
