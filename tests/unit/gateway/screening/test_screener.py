@@ -19,9 +19,10 @@ from gateway.exceptions import ModelOutputError, ModelTimeoutError, StubDiedErro
 from gateway.intake.folders import collect
 from gateway.runtime.home import home_digest
 from gateway.screening.findings import CheckResult
+from gateway.screening.manifest_reader import read_manifest
 from gateway.screening.plan import Plan
 from gateway.screening.screener import Request, StudyResult, screen_study
-from gateway.settings import Settings
+from gateway.settings import ROOT, Settings
 from gateway.testing import Call, FakeTriton, anatomy_inference, anatomy_measures, organ
 from gateway.triton.tensors import Inference
 from preprocess.organs import open_organs
@@ -277,6 +278,31 @@ async def test_a_network_without_weights_is_never_a_silent_negative(
     assert "liver" not in {call.model for call in triton.calls}
     assert out.results[0].provenance["models"]["liver_net"] is None
     assert len(out.results[0].provenance["models"]["anatomy_net"]) == 64
+
+
+@pytest.mark.parametrize("missing", ["chest_net", "chest_net/bank"])
+async def test_the_chest_waits_for_its_weights_and_its_bank(
+    tmp_path: Path, triton: FakeTriton, missing: str
+) -> None:
+    """With either alone it is not evaluated, and the provenance says which is missing."""
+    write_small_ct(tmp_path / "ct")
+    chest = read_manifest(ROOT / "model_repository" / "chest" / "pipeline.toml")
+    models = {"chest_net": "ab", "chest_net/bank": "cd"} | {missing: None}
+    settings = Settings(home=tmp_path)
+    out = Screened()
+    with collect([tmp_path / "ct"], settings=settings.intake) as found:
+        await screen_study(
+            found.instances,
+            found.objects,
+            Request(checks=["chest"]),
+            manifests={**MANIFESTS, "chest": dataclasses.replace(chest, models=models)},
+            triton=triton,
+            settings=settings,
+            on_result=out.on_result,
+        )
+    assert out.said == [("not_evaluated", "no_reference_weights")]
+    assert out.results[0].provenance["models"][missing] is None
+    assert "chest" not in {call.model for call in triton.calls}
 
 
 async def test_the_label_map_of_anatomy_is_shared_while_checks_run(tmp_path: Path) -> None:
