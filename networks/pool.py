@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import networks.phantoms
+from networks.background import stand_back
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.anatomy import sample_anatomy
 from networks.phantoms.tissue import organ_table
@@ -145,7 +146,7 @@ class AnatomyPool:
 
 
 def _fill_every(folder: Path, first_seed: int, first: int, size: int, step: int) -> None:
-    os.nice(10)
+    stand_back()
     pool = AnatomyPool(folder, first_seed)
     for index in range(first, size, step):
         pool.fill(index, index + 1)

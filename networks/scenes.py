@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from networks.background import stand_back
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.anatomy import Anatomy, sample_anatomy
 from networks.phantoms.detectability import Judge
@@ -315,7 +316,7 @@ def _underlay(scene: Scene, check: str, rng: np.random.Generator) -> list[Lesion
 
 
 def _fill(pool: PatientPool | ScenePool, seeds: Sequence[int]) -> None:
-    os.nice(10)
+    stand_back()
     pool.fill(seeds)
 
 

@@ -19,6 +19,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from networks.background import stand_back
 from networks.phantoms.anatomy import Anatomy
 from networks.phantoms.hu import TissueHu
 from networks.phantoms.lesion import Lesion
@@ -345,7 +346,7 @@ def _smaller(lesion: Lesion) -> Lesion:
 
 
 def _fill(pool: TilePool, seeds: Sequence[int]) -> None:
-    os.nice(10)
+    stand_back()
     pool.fill(seeds)
 
 
