@@ -1,12 +1,54 @@
-"""How a process that works beside another one behaves: it yields, and it ends with the other."""
+"""Drawing beside a training: at low priority, and ended with what it draws for."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
 
 NICENESS = 10
+
+
+class Pool(Protocol):
+    """What is drawn by number and kept, one file each."""
+
+    def path(self, number: int, /) -> Path:
+        """Return where it is kept."""
+        ...
+
+    def fill(self, numbers: Sequence[int], /) -> None:
+        """Draw what is missing, in order."""
+        ...
+
+
+def start_filling(
+    pool: Pool, numbers: Sequence[int], processes: int = 2
+) -> list[multiprocessing.process.BaseProcess]:
+    """Draw what a pool lacks in the background, interleaved over some processes.
+
+    Returns
+    -------
+    list of process
+        At most `processes`, none where nothing is missing; they end with this one.
+    """
+    missing = [number for number in numbers if not pool.path(number).exists()]
+    # a core each is all they get; more threads would only wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    children: list[multiprocessing.process.BaseProcess] = []
+    for first in range(min(processes, len(missing))):
+        child = context.Process(target=_fill, args=(pool, missing[first::processes]), daemon=True)
+        child.start()
+        children.append(child)
+    return children
+
+
+def _fill(pool: Pool, numbers: Sequence[int]) -> None:
+    stand_back()
+    pool.fill(numbers)
 
 
 def stand_back() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from networks.background import start_filling
 from networks.phantoms.chest_labels import CHEST_LABELS, labels_of_kind
 from networks.phantoms.lesion import DIFFICULTIES, Lesion
 from networks.phantoms.lesions import PLANTERS, NoPlaceError
@@ -32,7 +33,6 @@ from networks.scenes import (
     draw_case,
     draw_judge,
     paint_scene,
-    start_filling,
 )
 from networks.version import digest
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import networks.phantoms
-from networks.background import stand_back
+from networks.background import start_filling
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.anatomy import sample_anatomy
 from networks.phantoms.tissue import organ_table
@@ -134,39 +134,15 @@ class AnatomyPool:
         tissues = np.ascontiguousarray(sample_anatomy(seed, spacing_mm=SPACING_MM).labels)
         keep(with_picks(tissues, seed), self.path(index))
 
-    def fill(self, start: int, stop: int) -> None:
-        """Draw every missing anatomy of a range of indices, in order."""
-        for index in range(start, stop):
+    def fill(self, indices: Sequence[int]) -> None:
+        """Draw every missing anatomy of some indices, in order."""
+        for index in indices:
             if not self.path(index).exists():
                 self.draw(index)
 
     def counts(self, indices: range) -> NDArray[np.int64]:
         """Voxels of each organ label over a range of indices."""
         return np.sum([self.get(index).counts for index in indices], axis=0)
-
-
-def _fill_every(folder: Path, first_seed: int, first: int, size: int, step: int) -> None:
-    stand_back()
-    pool = AnatomyPool(folder, first_seed)
-    for index in range(first, size, step):
-        pool.fill(index, index + 1)
-
-
-def start_filling(
-    pool: AnatomyPool, size: int, processes: int = 2
-) -> list[multiprocessing.process.BaseProcess]:
-    """Draw a pool in the background, interleaved over low-priority processes."""
-    context = multiprocessing.get_context("spawn")
-    children: list[multiprocessing.process.BaseProcess] = []
-    for first in range(processes):
-        child = context.Process(
-            target=_fill_every,
-            args=(pool.folder, pool.first_seed, first, size, processes),
-            daemon=True,
-        )
-        child.start()
-        children.append(child)
-    return children
 
 
 def main() -> None:
@@ -176,7 +152,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=default_folder())
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
-    for child in start_filling(AnatomyPool(arguments.folder), arguments.size, arguments.processes):
+    pool, indices = AnatomyPool(arguments.folder), range(arguments.size)
+    for child in start_filling(pool, indices, arguments.processes):
         child.join()
 
 

@@ -8,8 +8,6 @@ times, and training scans what was kept anew at every step.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from networks.background import stand_back
+from networks.background import start_filling
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.anatomy import Anatomy, sample_anatomy
 from networks.phantoms.detectability import Judge
@@ -313,30 +311,6 @@ def _underlay(scene: Scene, check: str, rng: np.random.Generator) -> list[Lesion
     from networks.phantoms.lesions.calcium import coronaries
 
     return coronaries(scene, rng)
-
-
-def _fill(pool: PatientPool | ScenePool, seeds: Sequence[int]) -> None:
-    stand_back()
-    pool.fill(seeds)
-
-
-def start_filling(
-    pool: PatientPool | ScenePool, seeds: Sequence[int], processes: int = 2
-) -> list[multiprocessing.process.BaseProcess]:
-    """Draw what a pool lacks in the background, at low priority.
-
-    The processes end with the one that started them.
-    """
-    missing = [seed for seed in seeds if not pool.path(seed).exists()]
-    # a core each is all they get; more threads would only wait for each other
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    context = multiprocessing.get_context("spawn")
-    children: list[multiprocessing.process.BaseProcess] = []
-    for first in range(min(processes, len(missing))):
-        child = context.Process(target=_fill, args=(pool, missing[first::processes]), daemon=True)
-        child.start()
-        children.append(child)
-    return children
 
 
 def main() -> None:

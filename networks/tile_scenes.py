@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from networks.background import stand_back
+from networks.background import start_filling
 from networks.phantoms.anatomy import Anatomy
 from networks.phantoms.hu import TissueHu
 from networks.phantoms.lesion import Lesion
@@ -343,28 +342,6 @@ def _apart(first: Lesion, second: Lesion) -> bool:
 
 def _smaller(lesion: Lesion) -> Lesion:
     return trimmed(lesion) if lesion.delta_hu.size > LARGEST_VOXELS else lesion
-
-
-def _fill(pool: TilePool, seeds: Sequence[int]) -> None:
-    stand_back()
-    pool.fill(seeds)
-
-
-def start_filling(
-    pool: TilePool, seeds: Sequence[int], processes: int = 1
-) -> list[multiprocessing.process.BaseProcess]:
-    """Draw what a pool lacks in the background, at low priority.
-
-    The processes end with the one that started them.
-    """
-    missing = [seed for seed in seeds if not pool.path(seed).exists()]
-    context = multiprocessing.get_context("spawn")
-    children: list[multiprocessing.process.BaseProcess] = []
-    for first in range(min(processes, len(missing))):
-        child = context.Process(target=_fill, args=(pool, missing[first::processes]), daemon=True)
-        child.start()
-        children.append(child)
-    return children
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from networks.background import start_filling
 from networks.export import (
     LEAST_AGREEMENT,
     ParityError,
@@ -23,7 +24,7 @@ from networks.inference import dice_by_class, label_volume, torch_run, windows
 from networks.labels import ANATOMY_LABELS
 from networks.losses import class_weights, segmentation_loss
 from networks.phantoms.tissue import organ_table
-from networks.pool import UNSEEN_SEED, AnatomyPool, default_folder, start_filling
+from networks.pool import UNSEEN_SEED, AnatomyPool, default_folder
 from networks.sampling import AnatomySampler, NoiseBank, sample_rng, scan
 from networks.tasks.task import Sample, Sampler, Task, option
 from networks.unet import WIDTHS, UNet
@@ -107,9 +108,7 @@ class AnatomyTask(Task):
 
     def prepare(self) -> None:
         """Draw the label maps that are missing, in the background."""
-        pool = AnatomyPool(self.pool)
-        if not all(pool.path(index).exists() for index in range(self.pool_size)):
-            start_filling(pool, self.pool_size)
+        start_filling(AnatomyPool(self.pool), range(self.pool_size))
 
     def network(self) -> UNet:
         """Build the U-Net."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
 
+from networks.background import start_filling
 from networks.chest_export import encoder_digest, export_chest
 from networks.chest_judge import Bank, JudgedStudy, WholeStudies, figures, judge, no_bank
 from networks.chest_sampling import ChestSampler
@@ -29,7 +30,6 @@ from networks.scenes import (
     JUDGE_SEED,
     Box,
     default_folder,
-    start_filling,
 )
 from networks.tasks.task import Sample, Task, option
 

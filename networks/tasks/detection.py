@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from networks.background import start_filling
 from networks.detection import DILATION_MM, TARGET, Tile, within
 from networks.detection_export import export_classifier, export_detector
 from networks.detection_losses import classifier_loss, detector_loss, matched
@@ -27,7 +28,7 @@ from networks.phantoms.lesion import Lesion
 from networks.scenes import FIRST_SEED, HEALTHY_SEED, JUDGE_SEED, default_folder
 from networks.tasks.task import Sample, Sampler, Task, option
 from networks.tile_sampling import Scans, TileSampler
-from networks.tile_scenes import PLANTINGS, Planting, TilePool, start_filling
+from networks.tile_scenes import PLANTINGS, Planting, TilePool
 from postprocess.detections import Peaks
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class DetectionTask(Task):
         first = range(FIRST_SEED, FIRST_SEED + min(self.pool_first, self.pool_size))
         for child in start_filling(pool, first, processes=2):
             child.join()
-        start_filling(pool, range(FIRST_SEED, FIRST_SEED + self.pool_size))
+        start_filling(pool, range(FIRST_SEED, FIRST_SEED + self.pool_size), processes=1)
 
     def network(self) -> DetectorAndClassifier:
         """Build both networks."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from networks.background import start_filling
 from networks.export import ParityError, open_session, write_onnx
 from networks.liver_figures import (
     MODALITIES,
@@ -34,7 +35,7 @@ from networks.nets.ordinal import (
     organ_loss,
 )
 from networks.roi_sampling import View
-from networks.scenes import FIRST_SEED, HEALTHY_SEED, JUDGE_SEED, default_folder, start_filling
+from networks.scenes import FIRST_SEED, HEALTHY_SEED, JUDGE_SEED, default_folder
 from networks.tasks.roi import SCORE_TOLERANCE, smooth_boxes, windowed
 from networks.tasks.task import Sample, Task, option
 from preprocess.tokens import LENGTH

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
 
+from networks.background import start_filling
 from networks.evaluation.boxes import (
     Judged,
     UnseenBoxes,
@@ -38,7 +39,6 @@ from networks.scenes import (
     Box,
     ScenePool,
     default_folder,
-    start_filling,
 )
 from networks.tasks.task import Sample, Task, option
 
