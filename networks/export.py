@@ -46,14 +46,6 @@ class Labeller(nn.Module):
         return self.network(volume).argmax(1).to(torch.uint8)
 
 
-def load_average(checkpoint: Path) -> UNet:
-    """Read the averaged weights out of a training checkpoint."""
-    kept = torch.load(checkpoint, weights_only=True)
-    network = UNet(widths=tuple(kept["plan"]["widths"]))
-    network.load_state_dict(kept["average"])
-    return network.eval()
-
-
 def export_network(network: UNet, path: Path) -> None:
     """Write a labelling network as ONNX with dynamic batch and grid.
 
