@@ -20,10 +20,8 @@ from networks.background import start_filling
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.anatomy import Anatomy, sample_anatomy
 from networks.phantoms.detectability import Judge
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesion import Lesion
 from networks.phantoms.lesions import CHECKS, PLANTERS, NoPlaceError
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.patient import Patient
 from networks.phantoms.profiles import PROFILES
 from networks.phantoms.response import size_factor
@@ -176,11 +174,7 @@ class ScenePool:
 
 def paint_scene(anatomy: Anatomy) -> Scene:
     """Paint a patient in native HU."""
-    rng = np.random.default_rng((anatomy.seed, 3))
-    table = tissue_hu(anatomy.patient, rng)
-    return Scene(
-        anatomy, table, paint_labels(anatomy.labels, table, rng, spacing_mm=anatomy.spacing_mm)
-    )
+    return Scene.painted(anatomy, np.random.default_rng((anatomy.seed, 3)))
 
 
 def draw_case(

@@ -11,10 +11,8 @@ from networks.phantoms.acquire import Acquisition, acquire
 from networks.phantoms.anatomy import sample_anatomy
 from networks.phantoms.detectability import Judge
 from networks.phantoms.findings import plant
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesion import FloatArray, Lesion
 from networks.phantoms.lesions import CHECKS, NoPlaceError
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.planting import plant_confounders, plant_findings
 from networks.phantoms.profiles import PROFILES, SEEN, ScannerProfile
 from networks.phantoms.region import RegionGrid, acquire_region
@@ -127,9 +125,7 @@ def _draw(plan: CasePlan, seed: int) -> Case:
     fixed = planted.findings or plan.lean_liver
     pdff = planted.pdff_percent if fixed else anatomy.patient.pdff_percent
     rng = np.random.default_rng([seed, 1])
-    table = tissue_hu(anatomy.patient, rng, pdff_percent=pdff)
-    hu = paint_labels(anatomy.labels, table, rng, spacing_mm=plan.spacing_mm)
-    scene = Scene(anatomy, table, hu)
+    scene = Scene.painted(anatomy, rng, pdff_percent=pdff)
     judge = Judge.of(
         scene, PROFILES[plan.profile], kernel=plan.kernel, thickness_mm=plan.thickness_mm,
         dose=plan.dose, first_slice_mm=float(scene.origin_mm[0]),

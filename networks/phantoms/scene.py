@@ -11,8 +11,9 @@ from scipy import ndimage
 
 from networks.labels import ANATOMY_LABELS
 from networks.phantoms.anatomy import Anatomy
-from networks.phantoms.hu import TissueHu
+from networks.phantoms.hu import TissueHu, tissue_hu
 from networks.phantoms.lesion import FineGrid, FloatArray, Lesion
+from networks.phantoms.paint import paint_labels
 from networks.phantoms.tissue import Tissue
 
 
@@ -37,6 +38,21 @@ class Scene:
         self.spacing_mm = anatomy.spacing_mm
         self.origin_mm = np.asarray(anatomy.affine[[2, 1, 0], 3], dtype=np.float64)
         self._depth: dict[tuple[Tissue, ...], FloatArray] = {}
+
+    @classmethod
+    def painted(
+        cls, anatomy: Anatomy, rng: np.random.Generator, *, pdff_percent: float | None = None
+    ) -> Scene:
+        """Draw the HU of a patient's tissues, native at 120 kVp, and paint the map with them.
+
+        Parameters
+        ----------
+        pdff_percent : float, optional
+            Fat fraction of the liver; the patient's own by default.
+        """
+        table = tissue_hu(anatomy.patient, rng, pdff_percent=pdff_percent)
+        hu = paint_labels(anatomy.labels, table, rng, spacing_mm=anatomy.spacing_mm)
+        return cls(anatomy, table, hu)
 
     def add(self, lesions: Iterable[Lesion]) -> None:
         """Take planted lesions into the scene."""

@@ -26,10 +26,8 @@ from scipy import ndimage
 
 from networks.phantoms.anatomy import sample_anatomy
 from networks.phantoms.detectability import Judge
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesion import DIFFICULTIES, FloatArray, Lesion
 from networks.phantoms.lesions import PLANTERS, NoPlaceError, check_of
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.profiles import SEEN, profile_named
 from networks.phantoms.region import RegionGrid, acquire_region
 from networks.phantoms.scene import Scene
@@ -155,9 +153,7 @@ def real_pictures(folder: Path, count: int) -> list[Picture]:
 def draw_patient(seed: int, spacing_mm: float) -> Scene:
     """Draw and paint a patient."""
     anatomy = sample_anatomy(seed, spacing_mm=spacing_mm)
-    rng = np.random.default_rng([seed, 1])
-    table = tissue_hu(anatomy.patient, rng)
-    return Scene(anatomy, table, paint_labels(anatomy.labels, table, rng, spacing_mm=spacing_mm))
+    return Scene.painted(anatomy, np.random.default_rng([seed, 1]))
 
 
 def sheet(kind: str, patients: Sequence[Scene]) -> tuple[Picture, list[dict[str, Any]]]:

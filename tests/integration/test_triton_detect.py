@@ -30,9 +30,7 @@ from networks.detection_run import torch_finder
 from networks.labels import ANATOMY_LABELS
 from networks.nets.crop_classifier import DetectorAndClassifier
 from networks.phantoms.anatomy import sample_anatomy
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesions import PLANTERS
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.profiles import PROFILES
 from networks.phantoms.region import RegionGrid, acquire_region
 from networks.phantoms.scene import Scene
@@ -111,8 +109,7 @@ def study() -> Study:
     """Scan the middle of a phantom's right lung, with nodules in it."""
     anatomy = sample_anatomy(SEED, spacing_mm=3.0)
     rng = np.random.default_rng(SEED)
-    table = tissue_hu(anatomy.patient, rng)
-    scene = Scene(anatomy, table, paint_labels(anatomy.labels, table, rng, spacing_mm=3.0))
+    scene = Scene.painted(anatomy, rng)
     for kind in ("solid_nodule", "part_solid_nodule", "solid_nodule"):
         planter = PLANTERS["nodule"]
         scene.add(planter.plant(scene, rng, kind, difficulty="easy", judge=lambda *_: 20.0))

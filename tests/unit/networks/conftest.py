@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from networks.phantoms.anatomy import sample_anatomy
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesion import FineGrid, FloatArray
 from networks.phantoms.lesions import Judged
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.scene import Scene
 from networks.phantoms.tissue import Tissue
 from networks.pool import AnatomyPool, keep, with_picks
@@ -30,12 +28,10 @@ NOISE_HU2_MM3 = 4500.0
 @pytest.fixture(scope="session")
 def abdomen() -> Scene:
     """Return a painted patient; nobody may change it."""
-    anatomy = sample_anatomy(ABDOMEN_SEED, spacing_mm=3.0)
     rng = np.random.default_rng(ABDOMEN_SEED)
-    table = tissue_hu(anatomy.patient, rng)
-    hu = paint_labels(anatomy.labels, table, rng, spacing_mm=anatomy.spacing_mm)
-    hu.flags.writeable = anatomy.labels.flags.writeable = False
-    return Scene(anatomy, table, hu)
+    scene = Scene.painted(sample_anatomy(ABDOMEN_SEED, spacing_mm=3.0), rng)
+    scene.hu.flags.writeable = scene.anatomy.labels.flags.writeable = False
+    return scene
 
 
 def white_judge(grid: FineGrid, delta_hu: FloatArray) -> float:

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from networks.phantoms.anatomy import sample_anatomy
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesion import Lesion
 from networks.phantoms.lesions import NoPlaceError, bone
 from networks.phantoms.lesions.bone.sites import FLAT_BONE, LEVELS, VERTEBRA, in_bone, vertebrae
 from networks.phantoms.lesions.brush import difficulty_of
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.scene import Scene
 from networks.phantoms.tissue import Tissue
 from tests.white_noise import judge
@@ -21,10 +19,7 @@ DRAWINGS = 5
 
 
 def _scene(seed: int) -> Scene:
-    anatomy = sample_anatomy(seed, spacing_mm=4.0)
-    rng = np.random.default_rng(seed)
-    table = tissue_hu(anatomy.patient, rng)
-    return Scene(anatomy, table, paint_labels(anatomy.labels, table, rng, spacing_mm=4.0))
+    return Scene.painted(sample_anatomy(seed, spacing_mm=4.0), np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")

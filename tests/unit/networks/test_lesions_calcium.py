@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from networks.phantoms.anatomy import sample_anatomy
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesion import DIFFICULTIES, FineGrid, Lesion
 from networks.phantoms.lesions import NoPlaceError, calcium
 from networks.phantoms.lesions.calcium.gated import GatedScan
 from networks.phantoms.lesions.calcium.tree import TERRITORIES, course_of
 from networks.phantoms.lesions.heart import HEART, HeartFrame
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.scene import Scene
 from networks.phantoms.tissue import Tissue
 from tests.planted import from_delta
@@ -25,10 +23,7 @@ CASES = [("calcium_minimal", "easy"), ("calcium_mild", "medium"), ("calcium_mode
 @pytest.fixture(scope="module")
 def bare() -> Scene:
     """Give a patient without coronary arteries."""
-    anatomy = sample_anatomy(2, spacing_mm=4.0)
-    rng = np.random.default_rng(2)
-    table = tissue_hu(anatomy.patient, rng)
-    return Scene(anatomy, table, paint_labels(anatomy.labels, table, rng, spacing_mm=4.0))
+    return Scene.painted(sample_anatomy(2, spacing_mm=4.0), np.random.default_rng(2))
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from networks.phantoms.anatomy import sample_anatomy
-from networks.phantoms.hu import tissue_hu
 from networks.phantoms.lesion import DIFFICULTIES, FineGrid, Lesion
 from networks.phantoms.lesions import NoPlaceError, nodule
 from networks.phantoms.lesions.nodule.drawing import axial_axes_mm
 from networks.phantoms.lobes import LOBES, LUNG, lobe_of, lung_of
-from networks.phantoms.paint import paint_labels
 from networks.phantoms.scene import Scene
 from networks.phantoms.tissue import Tissue
 from tests.white_noise import judge
@@ -27,10 +25,7 @@ PLEURA = (Tissue.MUSCLE, Tissue.INTERMUSCULAR_FAT, Tissue.DIAPHRAGM, Tissue.MEDI
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    anatomy = sample_anatomy(4, spacing_mm=4.0)
-    rng = np.random.default_rng(4)
-    table = tissue_hu(anatomy.patient, rng)
-    return Scene(anatomy, table, paint_labels(anatomy.labels, table, rng, spacing_mm=4.0))
+    return Scene.painted(sample_anatomy(4, spacing_mm=4.0), np.random.default_rng(4))
 
 
 @pytest.fixture(scope="module")
