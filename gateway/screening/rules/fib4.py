@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 
 from gateway.screening.manifest import Text
+from gateway.screening.rules.age_cuts import MINIMUM_AGE_YEARS, AgeCuts, too_young
 from gateway.screening.rules.assessment import Advice, Assessment, missing_names
 
 RULE = "fib4"
-
-MINIMUM_AGE_YEARS = 35.0
-"""The index has little accuracy below. Source: McPherson 2017, Am J Gastroenterol 112:740."""
-
-OLDER_AGE_YEARS = 65.0
-"""From here on the lower cut is raised, since age itself raises the index. Source: ibid."""
 
 LOW_BELOW = 1.3
 """Dimensionless. Source: Shah 2009, Clin Gastroenterol Hepatol 7:1104."""
 
 LOW_BELOW_OLDER = 2.0
-"""The same from `OLDER_AGE_YEARS` on. Source: McPherson 2017."""
+"""The same from 65 years on. Source: McPherson 2017."""
 
 HIGH_ABOVE = 2.67
 """Dimensionless, for every age. Source: Shah 2009."""
+
+CUTS = AgeCuts(low_below=LOW_BELOW, low_below_older=LOW_BELOW_OLDER, high_above=HIGH_ABOVE)
 
 ADVICE = {
     "low": Advice(
@@ -103,7 +100,7 @@ def assess_fib4(
         and where an input is not known. A value on a cut is indeterminate.
     """
     if age_years is not None and age_years < MINIMUM_AGE_YEARS:
-        return Assessment(rule=RULE, category=None, basis="age_under_35")
+        return too_young(RULE)
     if (
         age_years is None
         or ast_u_per_l is None
@@ -125,14 +122,4 @@ def assess_fib4(
         alt_u_per_l=alt_u_per_l,
         platelets_10e9_per_l=platelets_10e9_per_l,
     )
-    older = age_years >= OLDER_AGE_YEARS
-    category = "high" if value > HIGH_ABOVE else "indeterminate"
-    if value < (LOW_BELOW_OLDER if older else LOW_BELOW):
-        category = "low"
-    return Assessment(
-        rule=RULE,
-        category=category,
-        value=value,
-        basis="age_65_and_over" if older else "age_35_to_64",
-        advice=ADVICE[category],
-    )
+    return CUTS.assess(RULE, value, age_years, ADVICE)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from gateway.screening.manifest import Text
+from gateway.screening.rules.age_cuts import MINIMUM_AGE_YEARS, AgeCuts, too_young
 from gateway.screening.rules.assessment import Advice, Assessment, missing_names
 
 RULE = "nfs"
-
-MINIMUM_AGE_YEARS = 35.0
-"""The score has little accuracy below. Source: McPherson 2017, Am J Gastroenterol 112:740."""
-
-OLDER_AGE_YEARS = 65.0
-"""From here on the lower cut is raised. Source: ibid."""
 
 LOW_BELOW = -1.455
 """Dimensionless. Source: Angulo 2007, Hepatology 45:846."""
 
 LOW_BELOW_OLDER = 0.12
-"""The same from `OLDER_AGE_YEARS` on. Source: McPherson 2017."""
+"""The same from 65 years on. Source: McPherson 2017."""
 
 HIGH_ABOVE = 0.676
 """Dimensionless, for every age. Source: Angulo 2007."""
+
+CUTS = AgeCuts(low_below=LOW_BELOW, low_below_older=LOW_BELOW_OLDER, high_above=HIGH_ABOVE)
 
 ADVICE = {
     "low": Advice(
@@ -127,7 +124,7 @@ def assess_nfs(
         and where an input is not known. A value on a cut is indeterminate.
     """
     if age_years is not None and age_years < MINIMUM_AGE_YEARS:
-        return Assessment(rule=RULE, category=None, basis="age_under_35")
+        return too_young(RULE)
     if (
         age_years is None
         or bmi_kg_per_m2 is None
@@ -158,14 +155,4 @@ def assess_nfs(
         platelets_10e9_per_l=platelets_10e9_per_l,
         albumin_g_per_l=albumin_g_per_l,
     )
-    older = age_years >= OLDER_AGE_YEARS
-    category = "high" if value > HIGH_ABOVE else "indeterminate"
-    if value < (LOW_BELOW_OLDER if older else LOW_BELOW):
-        category = "low"
-    return Assessment(
-        rule=RULE,
-        category=category,
-        value=value,
-        basis="age_65_and_over" if older else "age_35_to_64",
-        advice=ADVICE[category],
-    )
+    return CUTS.assess(RULE, value, age_years, ADVICE)
