@@ -54,12 +54,7 @@ async def test_it_keeps_data_over_restarts_and_leaves_nothing(parent: Path) -> N
             connection.execute("CREATE TABLE t AS SELECT 42 AS n")
         owners = {server.data.stat().st_uid}
         pids = [one.pid for one in working_in(server.data, owners)]
-        shared = {
-            line.split()[-1]
-            for pid in pids
-            for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
-            if "/dev/shm/" in line
-        }
+        shared = {path for pid in pids for path in shared_segments(pid)}
         await server.stop()
         assert pids
         assert not any(psutil.pid_exists(pid) for pid in pids)
@@ -175,3 +170,12 @@ async def test_as_root_it_runs_from_a_wheel_that_nobody_else_can_reach(
     program = Path(f"/proc/{supervisor.pid('postgres')}/exe").readlink()
     assert closed not in program.parents
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def shared_segments(pid: int) -> set[str]:
+    """Return what a process maps of /dev/shm; nothing of one that has just ended."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+    return {line.split()[-1] for line in maps.splitlines() if "/dev/shm/" in line}
