@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_FLAGS ?=
 
-.PHONY: default setup setup-dev demo serve test lint types unit format bench clean
+.PHONY: default setup setup-dev demo serve test lint types unit format bench cohort smoke clean
 
 default: test
 
@@ -57,6 +57,14 @@ format: setup-dev
 bench: setup-dev
 	$(PIP) install --quiet --constraint constraints.txt --group loadtests
 	$(BIN)/python -m loadtests.bench all --json
+
+# 25 planted phantoms a check and 600 healthy ones through the whole server; hours, resumable.
+cohort: setup-dev
+	$(BIN)/python -m loadtests.cohort
+
+# The same path with 16 and 16 small ones; minutes, and no measure of anything.
+smoke: setup-dev
+	$(BIN)/python -m loadtests.cohort --smoke
 
 clean:
 	rm -rf .venv demo test-artefacts .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,142 @@
+"""Count what a screening found of what was planted: centre, size, one mark for each lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+DILATION_MM = 3.0
+"""A marked centre this far outside the true mask still hits."""
+
+SIZE_RATIO = (0.5, 2.0)
+"""Of the marked and the true diameter."""
+
+BY_LESION = ("pancreas", "stomach", "aorta", "nodule", "bone")
+"""Checks that show lesions; of the others a study's answer is counted as a whole."""
+
+MEASURED = ("calcium",)
+"""A measurement is never a false flag."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one study adds to the figures.
+
+    Attributes
+    ----------
+    found : bool
+        A planted lesion of the check is marked, or the check's answer names what was planted.
+    marks, hits : int
+        Of the check.
+    states : dict
+        Check → state, with its reason where there is one.
+    flagged : tuple of str
+        Checks that are positive and could be a false flag.
+    """
+
+    found: bool = False
+    marks: int = 0
+    hits: int = 0
+    states: dict[str, str] = field(default_factory=dict)
+    flagged: tuple[str, ...] = ()
+
+
+def count(
+    check: str, screening: Mapping[str, Any], truth: Mapping[str, Any], masks: Path
+) -> Counted:
+    """Count a study.
+
+    Parameters
+    ----------
+    check : str
+        Whose finding is planted; empty for a healthy phantom.
+    screening : mapping
+        As ``GET /v1/screenings/{id}`` gives it.
+    truth : mapping
+        The phantom's ``truth.json``.
+    masks : Path
+        Its ``lesions.npz``.
+    """
+    results = {result["check"]: result for result in screening["checks"]}
+    states = {
+        name: f"{result['state']}: {result['reason']}" if result["reason"] else result["state"]
+        for name, result in results.items()
+    }
+    flagged = tuple(
+        name
+        for name, result in results.items()
+        if result["state"] == "positive" and name not in MEASURED
+    )
+    if not check:
+        return Counted(states=states, flagged=flagged)
+    result = results.get(check, {})
+    if check not in BY_LESION:
+        return Counted(found=_named(check, result, truth), states=states, flagged=flagged)
+    shown = [lesion for lesion in result.get("lesions") or [] if lesion["marked"]]
+    hits = _hits(shown, [x for x in truth["lesions"] if _planted(x, check)], masks)
+    return Counted(bool(hits), len(shown), hits, states, flagged)
+
+
+def _planted(lesion: Mapping[str, Any], check: str) -> bool:
+    return bool(lesion["check"] == check and lesion["is_finding"])
+
+
+def _hits(
+    shown: Sequence[Mapping[str, Any]], planted: Sequence[Mapping[str, Any]], masks: Path
+) -> int:
+    """Count planted lesions that a mark hits; each mark hits one at most."""
+    left = sorted(shown, key=lambda lesion: -(lesion["score"] or 0.0))
+    hits = 0
+    for lesion in planted:
+        places, diameter_mm = _true_places(lesion["id"], masks)
+        for mark in left:
+            if _is_hit(mark, places, diameter_mm):
+                left.remove(mark)
+                hits += 1
+                break
+    return hits
+
+
+def _true_places(number: int, masks: Path) -> tuple[NDArray[np.float64], float]:
+    """Give the voxels of a true mask, (n, 3) LPS mm, and the diameter of a ball of its volume."""
+    with np.load(masks) as held:
+        mask, affine = held[f"mask_{number}"], held[f"affine_{number}"]
+    places = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    volume_mm3 = len(places) * abs(float(np.linalg.det(affine[:3, :3])))
+    return places, ball_diameter(volume_mm3)
+
+
+def ball_diameter(volume_mm3: float) -> float:
+    """Give the diameter of a ball of a volume, mm."""
+    return float((6 * volume_mm3 / np.pi) ** (1 / 3))
+
+
+def _is_hit(mark: Mapping[str, Any], places: NDArray[np.float64], diameter_mm: float) -> bool:
+    volume = mark.get("volume_mm3")
+    size = ball_diameter(volume) if volume else mark.get("mean_diameter_mm") or 0.0
+    low, high = SIZE_RATIO
+    if not len(places) or not low <= size / max(diameter_mm, 1e-6) <= high:
+        return False
+    distance, _ = cKDTree(places).query(np.asarray(mark["centre_mm"], dtype=np.float64))
+    return bool(distance <= DILATION_MM)
+
+
+def _named(check: str, result: Mapping[str, Any], truth: Mapping[str, Any]) -> bool:
+    """Tell whether a check without lesions says what was planted."""
+    if check == "chest":
+        wanted = {x.get("label", x["kind"]) for x in truth["lesions"] if _planted(x, check)}
+        told = {
+            one["rule"]
+            for one in result.get("assessments") or []
+            if one["category"] in ("positive", "marked")
+        }
+        return bool(wanted & told)
+    thresholds = result.get("thresholds") or {}
+    over = [*(thresholds.get("marked_by") or []), *(thresholds.get("flagged_by") or [])]
+    return result.get("state") == "positive" or bool(over)
