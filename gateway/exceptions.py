@@ -61,6 +61,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + AgeUnknownError
   x OverloadedError                  429
   x StorageFullError                 507
+  x FolderOfAnotherNodeError         500, a folder of objects serves one node
   x StoreUnavailableError            503
   x ModelError                       5xx, ours or Triton's
     + ModelUnavailableError          503
@@ -467,8 +468,15 @@ class StorageFullError(OneScanError):
     status = 507
 
 
+class FolderOfAnotherNodeError(OneScanError):
+    """The folder of objects belongs to another node."""
+
+    code = "storage.other_node"
+    status = 500
+
+
 class StoreUnavailableError(OneScanError):
-    """The database cannot be reached; try again."""
+    """The database or the object store cannot be reached; try again."""
 
     code = "store.unavailable"
     status = 503

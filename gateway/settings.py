@@ -61,7 +61,20 @@ class StoreSettings:
     """``DATABASE_URL``; empty means the embedded server."""
 
     objects: str = ""
-    """Folder of the object store; empty means ``objects`` under the home."""
+    """Folder of the object store, or ``s3://bucket/prefix``; empty means ``objects`` under the
+    home."""
+
+    node: str = ""
+    """Name that marks a folder of objects as this node's; empty takes the machine's own id."""
+
+    s3_endpoint: str = ""
+    """Address of an S3 server, ``https://host:port``; empty means Amazon's."""
+
+    s3_region: str = ""
+    """Region of the bucket; empty means ``AWS_REGION``, or else us-east-1."""
+
+    s3_credentials_file: str = ""
+    """File in the form of ``~/.aws/credentials``; empty means the ``AWS_`` variables or a role."""
 
     pool_size: int = 8
     """Database connections of one process."""
@@ -176,7 +189,7 @@ class Settings:
 
     @property
     def objects(self) -> Path:
-        """Folder of the object store."""
+        """Folder of the object store, where it is one."""
         return Path(self.store.objects or self.home / "objects")
 
     @classmethod

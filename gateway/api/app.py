@@ -22,7 +22,7 @@ from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key
-from gateway.store.objects import FolderObjects
+from gateway.store.open_objects import open_objects
 from gateway.store.reaper import run_reaper
 
 TENANT = "default"
@@ -115,7 +115,7 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _objects(app: web.Application) -> AsyncIterator[None]:
-    objects = FolderObjects(app[SETTINGS].objects)
+    objects = await asyncio.to_thread(open_objects, app[SETTINGS])
     if swept := await asyncio.to_thread(objects.sweep_temporary):
         log.info("onescan.api.swept", segments=swept)
     app[OBJECTS] = objects

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway.exceptions import InstanceError, WrongStudyError
+from gateway.exceptions import InstanceError, StoreUnavailableError, WrongStudyError
 from gateway.instance import Instance
 from gateway.intake.dataset import HEAD_BYTES, media_storage_uids
 from gateway.intake.header import UID, read_header
@@ -123,7 +124,8 @@ class Receiver:
         """Leave nothing behind, of a commit that went well neither."""
         for writer in self._writers:
             writer.abort()
-            self._objects.delete(writer.key)
+            with suppress(StoreUnavailableError):  # the orphan sweep finds it later
+                self._objects.delete(writer.key)
 
     def _writer(self) -> Writer:
         if not self._in_part:
@@ -143,6 +145,7 @@ class Receiver:
         except InstanceError as error:
             self._refuse(writer, error)
         else:
+            writer.seal()
             self.received.append(Received(len(self.received) + 1, instance))
 
     def _refuse(self, writer: Writer, error: InstanceError) -> None:

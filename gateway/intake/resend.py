@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.pixels import iter_pixels
 
+from gateway.exceptions import StoreUnavailableError
 from gateway.instance import Instance
 from gateway.store.objects import ObjectReader
 
@@ -44,6 +45,8 @@ def same_pixels(objects: ObjectReader, old: Instance, new: Instance) -> bool:
             np.array_equal(a, b)
             for a, b in zip(_decoded(objects, old), _decoded(objects, new), strict=True)
         )
+    except StoreUnavailableError:
+        raise
     except Exception:  # no decoder, or bytes that none can read: equality is not shown
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -106,7 +107,8 @@ async def store(
     used = {o.instance.object_key for o in outcomes if o.status == Status.STORED}
     for key in receiver.keys:
         if key not in used:  # nothing but copies of what is there
-            await _in_thread(objects.delete, key)
+            with suppress(StoreUnavailableError):  # the orphan sweep finds it later
+                await _in_thread(objects.delete, key)
     told = iter(outcomes)
     return [item if item.instance is None else _judged(item, next(told)) for item in received]
 

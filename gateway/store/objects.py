@@ -11,11 +11,11 @@ import fcntl
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.exceptions import NotFoundError, StorageFullError
 from gateway.store.segment import Buffer, SegmentWriter, fsync_folder, full_disk_named, read_range
@@ -61,6 +61,10 @@ class Writer(Protocol):
         """Read back what was written."""
         ...
 
+    def seal(self) -> None:
+        """Let what was written so far stand: `rewind` and `read_at` go no further back."""
+        ...
+
     def commit(self) -> None:
         """Make the object durable and visible."""
         ...
@@ -68,6 +72,32 @@ class Writer(Protocol):
     def abort(self) -> None:
         """Leave nothing behind; does nothing after `commit`."""
         ...
+
+
+@runtime_checkable
+class DistantReader(ObjectReader, Protocol):
+    """Reads objects that are far away, so that what a series needs is fetched once and before."""
+
+    def at_hand(
+        self, ranges: Mapping[str, Sequence[tuple[int, int]]]
+    ) -> AbstractContextManager[ObjectReader]:
+        """Fetch (offset, length) ranges of some keys and give a reader that has them."""
+        ...
+
+
+def at_hand(
+    reader: ObjectReader, ranges: Mapping[str, Sequence[tuple[int, int]]]
+) -> AbstractContextManager[ObjectReader]:
+    """Have ranges of objects at hand while they are read; what is near is read where it lies.
+
+    Parameters
+    ----------
+    ranges : mapping
+        Key → (offset, length) of what will be read.
+    """
+    if isinstance(reader, DistantReader):
+        return reader.at_hand(ranges)
+    return nullcontext(reader)
 
 
 class ObjectStore(ObjectReader, Protocol):

@@ -75,6 +75,9 @@ class SegmentWriter:
         """Read back what was written; shorter than `length` only at the end."""
         return _pread(self._fd, offset, length)
 
+    def seal(self) -> None:
+        """Do nothing: a file can be read and cut anywhere until it is finished."""
+
     def commit(self) -> None:
         """Make the segment durable and visible; raises StorageFullError on a full disk."""
         with full_disk_named():

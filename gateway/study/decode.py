@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from gateway.exceptions import PixelDataError, SeriesError
 from gateway.instance import Frame
-from gateway.store.objects import ObjectReader
+from gateway.store.objects import ObjectReader, at_hand
 from gateway.study import stored
 from gateway.study.decoders import stored_values
 from gateway.study.geometry import SeriesGeometry
@@ -81,7 +81,8 @@ def decode_series(
         if region:
             descriptor = os.open(SHM / region, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             stack.callback(os.close, descriptor)
-        job = _Job(series, geometry, reader, out, descriptor)
+        near = stack.enter_context(at_hand(reader, _ranges(series, geometry)))
+        job = _Job(series, geometry, near, out, descriptor)
         workers = min(threads or os.cpu_count() or 1, len(geometry.frames))
         if workers == 1:
             job.run()
@@ -89,6 +90,22 @@ def decode_series(
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="decode"))
         for future in [pool.submit(job.run) for _ in range(workers)]:
             future.result()
+
+
+def _ranges(series: Series, geometry: SeriesGeometry) -> dict[str, list[tuple[int, int]]]:
+    """Give (offset, length) of all that will be read, by object; deflated instances whole."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    deflated = set()
+    for frame in geometry.frames:
+        if frame.pixel_offset < 0:
+            deflated.add(frame.sop_instance_uid)
+        else:
+            own = frame.fragments or ((frame.pixel_offset, frame.pixel_length),)
+            ranges.setdefault(frame.object_key, []).extend(own)
+    for item in series.instances:
+        if item.sop_instance_uid in deflated:
+            ranges.setdefault(item.object_key, []).append((item.object_offset, item.object_length))
+    return ranges
 
 
 class _Job:

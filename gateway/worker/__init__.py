@@ -24,7 +24,7 @@ from gateway.screening.rules import check_rules
 from gateway.screening.site_thresholds import load_site, warn_of_stale
 from gateway.settings import Settings
 from gateway.store.database import Database
-from gateway.store.objects import FolderObjects
+from gateway.store.open_objects import open_objects
 from gateway.store.queue import LANES, TASK, make_queue
 from gateway.triton.client import TritonClient
 from gateway.triton.readiness import Readiness
@@ -111,7 +111,7 @@ async def run_worker(
             settings=settings,
             name=name,
             database=database,
-            objects=FolderObjects(settings.objects),
+            objects=await asyncio.to_thread(open_objects, settings),
             manifests=manifests,
             site=site,
             triton=triton,
