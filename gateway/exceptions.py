@@ -15,6 +15,8 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + UnsupportedMediaTypeError      415
     + InvalidMultipartError          400
     + InvalidJsonError               400
+    + InvalidQueryError              400
+      - UnknownQueryKeyError         400
     + UnknownCheckError              400
     + InvalidClinicalError           400
       - UnknownClinicalError         400
@@ -142,7 +144,7 @@ class PayloadTooLargeError(RequestError):
 
 
 class NotAcceptableError(RequestError):
-    """The answer is given as JSON only, which the request does not take."""
+    """The answer is given in none of the forms that the request takes."""
 
     code = "request.not_acceptable"
     status = 406
@@ -165,6 +167,18 @@ class InvalidJsonError(RequestError):
     """The body is not the JSON that this endpoint takes."""
 
     code = "request.invalid_json"
+
+
+class InvalidQueryError(RequestError):
+    """A query parameter has a value that is not one of its kind."""
+
+    code = "request.invalid_query"
+
+
+class UnknownQueryKeyError(InvalidQueryError):
+    """A query parameter is not one that is known here."""
+
+    code = "request.unknown_query_key"
 
 
 class UnknownCheckError(RequestError):

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from gateway.exceptions import DifferentPixelsError, InstanceError
 from gateway.instance import Frame, Instance
 from gateway.store.database import Connection
+from gateway.store.describe import describe
 from gateway.store.partitions import ensure_partition
 from gateway.store.revisions import (
     Key,
@@ -24,28 +25,6 @@ from gateway.store.revisions import (
     add_revisions,
     add_syntaxes,
 )
-
-STUDY_KEYWORDS = frozenset(
-    (
-        "AccessionNumber",
-        "InstitutionName",
-        "IssuerOfPatientID",
-        "PatientAge",
-        "PatientBirthDate",
-        "PatientID",
-        "PatientName",
-        "PatientSex",
-        "PatientSize",
-        "PatientWeight",
-        "ReferringPhysicianName",
-        "StudyDate",
-        "StudyDescription",
-        "StudyID",
-        "StudyTime",
-        "TimezoneOffsetFromUTC",
-    )
-)
-"""Attributes of the study and its patient; the newest instance's are kept on the study."""
 
 FRAME_COLUMNS = tuple(item.name for item in fields(Frame))
 """Columns of ``frames`` that are `gateway.instance.Frame`'s own."""
@@ -128,8 +107,24 @@ async def add_instances(
         outcomes, new, revisions = await asyncio.to_thread(_judge, instances, known, same_pixels)
         await _copy(connection, tenant, days, new)
         await add_revisions(connection, tenant, days, revisions)
-        await _describe_studies(connection, tenant, outcomes)
+        changed = [o.instance for o in outcomes if o.status in (Status.STORED, Status.REVISED)]
+        await describe(connection, tenant, days, new=new, changed=changed)
     return outcomes
+
+
+async def one_instance(
+    connection: Connection, tenant: str, study_instance_uid: str, sop_instance_uid: str
+) -> Instance | None:
+    """Read one instance with its frames; None when it is not there."""
+    cursor = await connection.execute(
+        "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s",
+        (tenant, study_instance_uid),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    found = await _select(connection, tenant, study_instance_uid, row["day"], [sop_instance_uid])
+    return found[0] if found else None
 
 
 async def study_instances(
@@ -270,22 +265,3 @@ async def _copy(
                             values[name] = list(values[name])
                     values["fragments"] = [n for pair in frame.fragments for n in pair]
                     await copy.write_row((tenant, days[study], study, series, *values.values()))
-
-
-async def _describe_studies(
-    connection: Connection, tenant: str, outcomes: Sequence[Outcome]
-) -> None:
-    """Keep the newest study and patient attributes on the study."""
-    newest: dict[str, dict[str, Any]] = {}
-    for outcome in outcomes:
-        if outcome.status in (Status.STORED, Status.REVISED):
-            held = outcome.instance.attributes
-            newest.setdefault(outcome.instance.study_instance_uid, {}).update(
-                {key: held[key] for key in STUDY_KEYWORDS & held.keys()}
-            )
-    for study in sorted(newest):
-        await connection.execute(
-            "UPDATE studies SET attributes = attributes || %s, updated_at = now()"
-            " WHERE tenant = %s AND study_instance_uid = %s",
-            (Jsonb(newest[study]), tenant, study),
-        )
