@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -181,10 +181,19 @@ class ChestTask(Task):
             "check": self.name,
             "score": "probability",
             "healthy": len(shown),
+            "patients": patients,
             "seeds": [HEALTHY_SEED, HEALTHY_SEED + patients],
             "bank": MemoryBank.load(Path(self.bank)).digest,
             **thresholds(shown),
         }
+
+    def evaluate(
+        self, model: Path, thresholds: Mapping[str, float], *, cases: int, workers: int = 0
+    ) -> dict[str, Any]:
+        """Judge an exported file on patients and scanner models that training never sees."""
+        from networks.evaluation.chest import evaluate_chest
+
+        return evaluate_chest(self, model, cases=cases, workers=workers)
 
     # --- export ---------------------------------------------------------------------------
 

@@ -24,8 +24,10 @@ from networks.chest_judge import (
 )
 from networks.chest_study import EVALUATED
 from networks.engine import Plan, averaged, read_checkpoint, train
+from networks.evaluation.thresholds import FILE, write_thresholds
 from networks.export import ParityError
 from networks.memory_bank import BankError, MemoryBank
+from networks.model_card import write_card
 from networks.nets.chest_net import ChestNet
 from networks.phantoms.chest_labels import LABEL_NAMES
 from networks.tasks import task_class, trainable
@@ -205,3 +207,41 @@ def test_a_file_that_differs_is_refused(
     monkeypatch.setattr(chest_export, "SHAPES", chest_export.SHAPES[:1])
     with pytest.raises(ParityError, match="differs by"):
         export_chest(network, tmp_path / "chest.onnx")
+
+
+def test_a_released_chest_is_judged_with_its_bank(
+    trained: tuple[TinyChestTask, Path], tmp_path: Path
+) -> None:
+    """By label, difficulty and scanner, beside quantiles of HU, and the card tells it."""
+    task, folder = trained
+    network = averaged(task, folder / "checkpoint.pt")
+    assert isinstance(network, ChestNet)
+    model = tmp_path / "chest_net/1/model.onnx"
+    model.parent.mkdir(parents=True)
+    export_chest(network, model)
+    bank = write_bank(tmp_path / "chest_net", tiny_bank(encoder=encoder_digest(network)))
+    each = {name: 0.0 for name, asked in zip(LABEL_NAMES, EVALUATED, strict=True) if asked}
+    write_thresholds(
+        tmp_path / "chest_net" / FILE,
+        {"mark": {"values": each}, "flag": {"values": dict.fromkeys(each, 1.1)}},
+    )
+    told = task.evaluate(model, {}, cases=3)
+    assert told["cohort"]["planted"] == 7, "one patient of three has a fatty liver"
+    assert told["cohort"]["healthy"] == 2
+    assert told["bank"]["digest"] == bank.digest
+    every = told["strata"]["all"]
+    labels = {"mass", "bulla", "steatosis"}
+    assert every["labels"] == len(labels)
+    assert every["mark"]["sensitivity"][0] == 1
+    assert every["flag"]["sensitivity"][0] == 0
+    assert every["mark"]["healthy_with_any"][0] == 1
+    assert set(told["strata"]["label"]) == labels
+    assert len(told["strata"]["scanner"]) == 3
+    assert 0 <= told["baseline"]["auc"][0] <= 1
+    text = write_card(
+        tmp_path / "chest_net", told=told, description=[], training=[], thresholds=[],
+        commands=[], date="2026-11-21",
+    ).read_text()  # fmt: skip
+    assert "7 planted and 2 healthy scans" in text
+    assert "| mass |" in text
+    assert "quantiles of the box" in text
