@@ -1,4 +1,4 @@
-"""Ratios against named peers: ``python -m loadtests.bench transport|decode|j2k|study|all --json``.
+"""Ratios against named peers: ``python -m loadtests.bench NAME --json``.
 
 Both sides run on one machine in one run, interleaved; medians; warm page cache; start-up excluded.
 The definitions are in ``loadtests/README.md``.
@@ -41,11 +41,25 @@ def _study() -> list[dict[str, Any]]:
     return [run()]
 
 
+def _ingest() -> list[dict[str, Any]]:
+    from loadtests.bench_ingest import run
+
+    return run()
+
+
+def _ingest_memory() -> list[dict[str, Any]]:
+    from loadtests.bench_ingest import run_memory
+
+    return [run_memory()]
+
+
 BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "transport": _transport,
     "decode": _decode,
     "j2k": _j2k,
     "study": _study,
+    "ingest": _ingest,
+    "ingest-memory": _ingest_memory,
 }
 
 

@@ -207,11 +207,12 @@ class FolderObjects:
         """Make a folder below the root, and fsync each parent once in the life of this process.
 
         Also where the folder exists: another process may have made it and not yet fsynced it.
+        And again where it has gone: an empty day may have been tidied away.
         """
         with self._lock:
             missing = [f for f in (folder, *folder.parents) if self.root in f.parents]
             for level in reversed(missing):
-                if level not in self._durable:
+                if level not in self._durable or not level.is_dir():
                     level.mkdir(exist_ok=True, mode=0o700)
                     fsync_folder(level.parent)
                     self._durable.add(level)

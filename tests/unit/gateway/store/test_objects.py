@@ -36,6 +36,18 @@ def test_a_committed_segment_is_read_back(objects: FolderObjects) -> None:
     assert [key for key, _ in objects.list()] == [writer.key]
 
 
+def test_a_day_that_was_tidied_away_is_made_again(objects: FolderObjects) -> None:
+    """Somebody removes the empty folder of a day, and then another segment of that day comes."""
+    for _ in range(2):
+        writer = objects.begin()
+        writer.write([b"abc"])
+        writer.commit()
+        assert objects.read(writer.key, 0, 3) == b"abc"
+        objects.delete(writer.key)
+        for folder in objects.path(writer.key).parents[:3]:
+            folder.rmdir()
+
+
 def test_nothing_is_visible_before_commit(objects: FolderObjects) -> None:
     writer = objects.begin()
     writer.write([b"abc"])
