@@ -38,6 +38,19 @@ class ApiSettings:
     max_json_bytes: int = 1024**2
     """One JSON body; a report text is a few kB."""
 
+    public_url: str = ""
+    """Where others reach this api, such as ``https://ct.example.org``; it begins the Retrieve URLs
+    that are answered. Empty takes scheme and Host of each request."""
+
+    max_search_results: int = 1000
+    """Matches of one search; more are paged, and the answer says so."""
+
+    render_limit: int = 2
+    """Frames, pictures and headers for retrieval made at once; each takes a core."""
+
+    render_pending_limit: int = 64
+    """Those that wait; beyond this the answer is 429."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeSettings:

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 from gateway.api import dicomweb
 from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL, SETTINGS
 from gateway.api.middlewares import tell_errors
+from gateway.api.slots import SLOTS, Slots
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.keys import Principal, ensure_tenant
@@ -46,6 +47,7 @@ async def stow_app(
     app[SETTINGS] = replace(
         settings, api=replace(settings.api, max_instance_bytes=max_instance_bytes)
     )
+    app[SLOTS] = Slots(2, 16)
     app.add_routes(dicomweb.routes)
     return app
 

@@ -14,6 +14,7 @@ from gateway.api import dicomweb, health, screenings
 from gateway.api.auth import authenticate
 from gateway.api.keys import DATABASE, OBJECTS, SETTINGS
 from gateway.api.middlewares import measure, tell_errors
+from gateway.api.slots import SLOTS, Slots
 from gateway.api.state import LIFECYCLE, MANIFESTS, Lifecycle
 from gateway.exceptions import UsageError
 from gateway.log import configure_logging, deployment_key, get_logger
@@ -62,6 +63,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app[SETTINGS] = settings
     app[MANIFESTS] = load_manifests(settings.model_repository)
     app[LIFECYCLE] = Lifecycle()
+    app[SLOTS] = Slots(settings.api.render_limit, settings.api.render_pending_limit)
     app.add_routes(health.routes)
     app.add_routes(screenings.routes)
     app.add_routes(dicomweb.routes)

@@ -1,71 +1,8 @@
-"""DICOMweb: the Studies Service's store transaction (STOW-RS), PS3.18 10.5."""
+"""DICOMweb, the Studies Service: store, search and retrieve (PS3.18 10)."""
 
 from __future__ import annotations
 
-import json
+from gateway.api import qido, stow, wado, wado_frames
 
-from aiohttp import web
-
-from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL, SETTINGS
-from gateway.exceptions import NotAcceptableError, NotFoundError
-from gateway.instance import Instance
-from gateway.intake.header import MAX_UID_CHARACTERS, UID
-from gateway.intake.multipart import boundary_of
-from gateway.intake.resend import same_pixels
-from gateway.intake.stow import PART_TYPE, store
-from gateway.intake.stow_answer import answer
-from gateway.store.database import Connection
-from gateway.store.index import Outcome, add_instances
-from gateway.store.retry import persist
-
-JSON = "application/dicom+json"
-"""The form in which we answer."""
-
-ACCEPTED = (JSON, "application/json", "application/*", "*/*")
-"""Media ranges of an Accept header that it satisfies."""
-
-PATIENCE_SECONDS = 20.0
-"""A sender waits so long for PostgreSQL to come back; an embedded one is back in two seconds."""
-
-routes = web.RouteTableDef()
-
-
-@routes.post("/dicomweb/studies")
-@routes.post("/dicomweb/studies/{study}")
-async def store_instances(request: web.Request) -> web.Response:
-    """Store the instances of a ``multipart/related; type="application/dicom"`` body."""
-    boundary = boundary_of(request.headers.get("Content-Type", ""), part_type=PART_TYPE)
-    _check_accept(request)
-    study = request.match_info.get("study", "")
-    if study and (len(study) > MAX_UID_CHARACTERS or not UID.fullmatch(study)):
-        raise NotFoundError("The address names no Study Instance UID.")
-    tenant = request[PRINCIPAL].tenant
-    objects = request.app[OBJECTS]
-
-    def same(old: Instance, new: Instance) -> bool:
-        return same_pixels(objects, old, new)
-
-    async def index(instances: list[Instance]) -> list[Outcome]:
-        async def add(connection: Connection) -> list[Outcome]:
-            return await add_instances(connection, tenant, instances, same_pixels=same)
-
-        return await persist(request.app[DATABASE], add, patience_seconds=PATIENCE_SECONDS)
-
-    received = await store(
-        request.content.iter_any(),
-        boundary=boundary,
-        objects=objects,
-        index=index,
-        max_instance_bytes=request.app[SETTINGS].api.max_instance_bytes,
-        study_instance_uid=study,
-        expected_bytes=request.content_length or 0,
-    )
-    status, body = answer(received)
-    return web.Response(status=status, body=json.dumps(body).encode(), content_type=JSON)
-
-
-def _check_accept(request: web.Request) -> None:
-    accept = ",".join(request.headers.getall("Accept", []))
-    ranges = [item.partition(";")[0].strip().lower() for item in accept.split(",")]
-    if any(ranges) and not any(item in ACCEPTED for item in ranges):
-        raise NotAcceptableError
+routes = [*stow.routes, *qido.routes, *wado.routes, *wado_frames.routes]
+"""All of them."""

@@ -21,12 +21,20 @@ PRIVATE_CODE, PRIVATE_MESSAGE, PRIVATE_PART = "00991001", "00991002", "00991003"
 CREATOR = "ONESCAN"
 
 
-def answer(received: Sequence[Received]) -> tuple[int, dict[str, Any]]:
+def answer(received: Sequence[Received], *, service_url: str) -> tuple[int, dict[str, Any]]:
     """Make status and body.
 
     Instances that are stored, those that were there already included, are in the Referenced SOP
     Sequence. The others are in the Failed SOP Sequence or, when it is not known which instance
     the part was, in the Other Failures Sequence.
+
+    Parameters
+    ----------
+    received : sequence of Received
+        One a part.
+    service_url : str
+        Where DICOMweb begins, without a slash at the end. Each stored instance is told where it
+        can be retrieved, and the study where all are of one.
 
     Returns
     -------
@@ -38,17 +46,24 @@ def answer(received: Sequence[Received]) -> tuple[int, dict[str, Any]]:
     stored: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     unnamed: list[dict[str, Any]] = []
+    studies: set[str] = set()
     for item in received:
         if item.instance is not None:
             names = _names(item.instance.sop_class_uid, item.instance.sop_instance_uid)
         else:
             names = _names(item.sop_class_uid, item.sop_instance_uid)
-        if item.error is None:
-            stored.append(names)
+        if item.error is None and item.instance is not None:
+            study = f"{service_url}/studies/{item.instance.study_instance_uid}"
+            series = f"{study}/series/{item.instance.series_instance_uid}"
+            url = f"{series}/instances/{item.instance.sop_instance_uid}"
+            stored.append(names | {RETRIEVE_URL: {"vr": "UR", "Value": [url]}})
+            studies.add(study)
         else:
             named = REFERENCED_INSTANCE in names
             (failed if named else unnamed).append(names | _failure(item))
     body: dict[str, Any] = {RETRIEVE_URL: {"vr": "UR"}}
+    if len(studies) == 1:
+        body[RETRIEVE_URL]["Value"] = [*studies]
     for tag, items in ((FAILED, failed), (REFERENCED, stored), (OTHER_FAILURES, unnamed)):
         if items:
             body[tag] = {"vr": "SQ", "Value": items}

@@ -76,12 +76,12 @@ def condition_of(keyword: str, value: str) -> Condition | None:
     InvalidQueryError
         When the value is not one of its kind.
     """
-    key = KEYS.get(keyword)
-    if key is None:
-        raise UnknownQueryKeyError(f"{keyword} is not an attribute that queries match here.")
     value = value.strip(" \0")
     if value in ("", "*"):
         return None
+    key = KEYS.get(keyword)
+    if key is None:
+        raise UnknownQueryKeyError(f"{keyword} is not an attribute that queries match here.")
     if len(value) > MAX_VALUE_CHARACTERS or not value.isprintable():
         raise InvalidQueryError(f"The value of {keyword} is too long or has control characters.")
     return key.match(keyword, value, key.columns)

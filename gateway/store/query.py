@@ -102,18 +102,6 @@ async def find(connection: Connection, tenant: str, query: Query) -> list[Match]
     return [_match(query.level, row) for row in await cursor.fetchall()]
 
 
-async def count(connection: Connection, tenant: str, query: Query, *, at_most: int) -> int:
-    """Count what matches, limit and offset aside, up to a number."""
-    inner, values = statement(tenant, query, conditions_of(query), columns="1 AS one", paged=False)
-    cursor = await connection.execute(
-        f"SELECT count(*) AS number FROM ({inner} LIMIT %s) AS found",
-        (*values, at_most),
-        prepare=False,
-    )
-    row = await cursor.fetchone()
-    return int(row["number"]) if row else 0
-
-
 def conditions_of(query: Query) -> list[Condition]:
     """Make the conditions of a query, errors as `find`."""
     conditions = []
@@ -130,26 +118,19 @@ def conditions_of(query: Query) -> list[Condition]:
 
 
 def statement(
-    tenant: str,
-    query: Query,
-    conditions: list[Condition],
-    *,
-    columns: str = "",
-    paged: bool = True,
-) -> tuple[Any, tuple[Any, ...]]:
+    tenant: str, query: Query, conditions: list[Condition]
+) -> tuple[str, tuple[Any, ...]]:
     """Write the SELECT and its parameters; the tenant is always one of them."""
     levels = LEVELS[: LEVELS.index(query.level) + 1]
     parts = [Condition("s.tenant = %s", (tenant,)), *conditions]
     sql = (
-        f"SELECT {columns or ', '.join(_COLUMNS[level] for level in levels)}"
+        f"SELECT {', '.join(_COLUMNS[level] for level in levels)}"
         f" FROM {' '.join(_TABLES[level] for level in levels)}"
         f" WHERE {' AND '.join(part.sql for part in parts)}"
+        f" ORDER BY {', '.join(_ORDER[level] for level in levels)} LIMIT %s OFFSET %s"
     )
-    values = tuple(value for part in parts for value in part.values)
-    if not paged:
-        return sql, values
-    order = ", ".join(_ORDER[level] for level in levels)
-    return f"{sql} ORDER BY {order} LIMIT %s OFFSET %s", (*values, query.limit, query.offset)
+    values = [value for part in parts for value in part.values]
+    return sql, (*values, query.limit, query.offset)
 
 
 async def _day(connection: Connection, tenant: str, query: Query) -> Condition | None:

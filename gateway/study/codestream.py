@@ -13,6 +13,9 @@ from gateway.instance import Frame
 
 _SOI, _EOI, _SOS, _DHT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD
 _SOF_LOSSLESS, _SOF_LS = 0xC3, 0xF7
+_SOF = frozenset((*range(0xC0, 0xD0), _SOF_LS)) - {_DHT, 0xC8, 0xCC}
+"""Start of frame, whichever process."""
+
 _HARMLESS = frozenset((*range(0xE0, 0xF0), 0xFE))
 """Application data and comments."""
 
@@ -72,16 +75,8 @@ def check_jpeg_2000(data: bytes, frame: Frame) -> None:
 
     The transfer syntax 1.2.840.10008.1.2.4.91 may be either; its COD segment tells.
     """
-    start = data.find(_J2K_START, 0, 512)  # some writers wrap the codestream in JP2 boxes
-    if start < 0:
-        raise PixelDataError("The frame is no JPEG 2000 codestream.")
-    _check_end(data)
-    siz = data[start + 6 : start + 42]
-    if len(siz) < 36:
-        raise PixelDataError("The frame ends too early.")
-    width, height, left, top = (int.from_bytes(siz[k : k + 4], "big") for k in (2, 6, 10, 14))
-    _check_size((height - top, width - left), frame)
-    if int.from_bytes(siz[34:36], "big") != 1:
+    start = check_jpeg_2000_size(data, frame)
+    if int.from_bytes(data[start + 40 : start + 42], "big") != 1:
         raise PixelDataError("The frame has more than one component.")
     at = start + 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0x90:
@@ -91,6 +86,33 @@ def check_jpeg_2000(data: bytes, frame: Frame) -> None:
             return
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     raise PixelDataError("The JPEG 2000 codestream has no coding style.")
+
+
+def check_jpeg_2000_size(data: bytes, frame: Frame) -> int:
+    """Refuse a JPEG 2000 codestream that is cut off or of another size; give where it begins."""
+    start = data.find(_J2K_START, 0, 512)  # some writers wrap the codestream in JP2 boxes
+    if start < 0:
+        raise PixelDataError("The frame is no JPEG 2000 codestream.")
+    _check_end(data)
+    siz = data[start + 6 : start + 42]
+    if len(siz) < 36:
+        raise PixelDataError("The frame ends too early.")
+    width, height, left, top = (int.from_bytes(siz[k : k + 4], "big") for k in (2, 6, 10, 14))
+    _check_size((height - top, width - left), frame)
+    return start
+
+
+def check_jpeg_size(data: bytes, frame: Frame) -> None:
+    """Refuse a JPEG or JPEG-LS frame that is cut off or of another size, whatever its process."""
+    _check_end(data)
+    for marker, body in _segments(data):
+        if marker in _SOF:
+            size = (int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"))
+            _check_size(size, frame)
+            if len(body) < 6 or body[5] != frame.samples_per_pixel:
+                raise PixelDataError("The frame has another number of components.")
+            return
+    raise PixelDataError("The frame has no size.")
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,0 +1,50 @@
+"""Attributes of the index as DICOM JSON, PS3.18 annex F."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from gateway.store.folding import GROUPS
+
+JSON = "application/dicom+json"
+
+_NUMERIC = frozenset(("DS", "FD", "FL", "IS", "SL", "SS", "UL", "US"))
+_GROUP_NAMES = ("Alphabetic", "Ideographic", "Phonetic")
+
+
+def dicom_json(attributes: Mapping[str, Any], keywords: Iterable[str]) -> dict[str, Any]:
+    """Write attributes, sorted by tag.
+
+    Parameters
+    ----------
+    attributes : mapping
+        DICOM keyword → value or list of values.
+    keywords : iterable of str
+        Those to write; one that is missing is written without a value, as a search answers a key
+        that it was asked for.
+    """
+    tags = {tag: keyword for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None}
+    return {f"{tag:08X}": element(tags[tag], attributes.get(tags[tag])) for tag in sorted(tags)}
+
+
+def element(keyword: str, value: Any) -> dict[str, Any]:
+    """Write one attribute with the VR that the dictionary gives it."""
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    vr = str(dictionary_VR(keyword))
+    if " or " in vr:
+        vr = "SS" if any(isinstance(v, int) and v < 0 for v in values) else vr.split(" or ")[0]
+    if vr == "PN":
+        values = [name(str(v)) for v in values]
+    elif vr not in _NUMERIC:
+        values = [str(v) or None for v in values]
+    values = values if any(v not in (None, {}) for v in values) else []
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+def name(value: str) -> dict[str, str]:
+    """Write a person name by its component groups."""
+    groups = value.split("=")[:GROUPS]
+    return {key: group for key, group in zip(_GROUP_NAMES, groups) if group}
