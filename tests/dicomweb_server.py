@@ -14,6 +14,7 @@ import requests
 from aiohttp import web
 
 from gateway.runtime.ports import free_port
+from gateway.settings import ApiSettings
 from gateway.store.database import Database
 from gateway.store.objects import FolderObjects
 from tests.ct_files import body
@@ -51,8 +52,10 @@ class DicomWeb:
 
 
 @contextmanager
-def serving_dicomweb(database_url: str, folder: Path) -> Iterator[DicomWeb]:
-    """Serve until the block ends."""
+def serving_dicomweb(
+    database_url: str, folder: Path, api: ApiSettings | None = None
+) -> Iterator[DicomWeb]:
+    """Serve until the block ends, with settings of its own if asked."""
     objects = FolderObjects(folder, reserve_bytes=0)
     port = free_port("127.0.0.1")
     ready, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
@@ -61,7 +64,7 @@ def serving_dicomweb(database_url: str, folder: Path) -> Iterator[DicomWeb]:
         stop = asyncio.Event()
         loops.append((asyncio.get_running_loop(), stop))
         async with Database(database_url, size=4) as database:
-            runner = web.AppRunner(await stow_app(database, objects), shutdown_timeout=1)
+            runner = web.AppRunner(await stow_app(database, objects, api=api), shutdown_timeout=1)
             await runner.setup()
             try:
                 await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -16,7 +16,7 @@ from gateway.api import dicomweb
 from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL, SETTINGS
 from gateway.api.middlewares import tell_errors
 from gateway.api.slots import SLOTS, Slots
-from gateway.settings import Settings
+from gateway.settings import ApiSettings, Settings
 from gateway.store.database import Database
 from gateway.store.keys import Principal, ensure_tenant
 from gateway.store.objects import FolderObjects, ObjectStore
@@ -35,7 +35,11 @@ async def _as_tenant(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 async def stow_app(
-    database: Database, objects: ObjectStore, *, max_instance_bytes: int = 2**31
+    database: Database,
+    objects: ObjectStore,
+    *,
+    max_instance_bytes: int = 2**31,
+    api: ApiSettings | None = None,
 ) -> web.Application:
     """Make the application; the tenants are there."""
     async with database.connection() as connection:
@@ -45,7 +49,7 @@ async def stow_app(
     app = web.Application(middlewares=[tell_errors, _as_tenant])
     app[DATABASE], app[OBJECTS] = database, objects
     app[SETTINGS] = replace(
-        settings, api=replace(settings.api, max_instance_bytes=max_instance_bytes)
+        settings, api=replace(api or settings.api, max_instance_bytes=max_instance_bytes)
     )
     app[SLOTS] = Slots(2, 16)
     app.add_routes(dicomweb.routes)
