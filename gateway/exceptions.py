@@ -72,6 +72,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + StubDiedError                  503, this Triton must be restarted
   x ManifestError                    500, a pipeline.toml breaks its contract
   x ThresholdSetError                500, a site's thresholds cannot be read
+  x PartnersError                    500, the partners file cannot be read
   x StaleAttemptError                409, a late worker's write is refused
   x RuntimeFailure                   an embedded server did not start or stay up
 """
@@ -541,6 +542,12 @@ class ThresholdSetError(OneScanError):
     """A site's threshold set cannot be read."""
 
     code = "thresholds.invalid"
+
+
+class PartnersError(OneScanError):
+    """The partners file breaks its form."""
+
+    code = "partners.invalid"
 
 
 class StaleAttemptError(OneScanError):

@@ -65,6 +65,9 @@ class IntakeSettings:
     max_archive_members: int = 100_000
     """Files in one zip."""
 
+    partners: str = ""
+    """File of partner profiles; empty means ``partners.toml`` under the home, where it exists."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
@@ -204,6 +207,14 @@ class Settings:
     def objects(self) -> Path:
         """Folder of the object store, where it is one."""
         return Path(self.store.objects or self.home / "objects")
+
+    @property
+    def partners(self) -> Path | None:
+        """File of partner profiles; None where there is none."""
+        if self.intake.partners:
+            return Path(self.intake.partners)
+        file = self.home / "partners.toml"
+        return file if file.exists() else None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:

@@ -27,9 +27,7 @@ from gateway.screening.manifest import Manifest
 from gateway.store import screenings
 from gateway.store.masks import find_mask
 from gateway.store.queue import LANES
-
-EXAM_CONTEXTS = ("screening", "incidental", "oncology", "unknown")
-"""Which lung rule applies follows it."""
+from gateway.store.screenings import EXAM_CONTEXTS
 
 MAXIMUM_IDEMPOTENCY_KEY_LENGTH = 255
 

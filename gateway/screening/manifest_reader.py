@@ -36,7 +36,7 @@ from gateway.screening.manifest import (
 )
 from gateway.screening.reasons import REASONS
 from gateway.screening.threshold_reader import read_conditions, read_thresholds
-from gateway.screening.toml_table import TomlTable
+from gateway.toml_table import TomlTable
 from preprocess.bank import ARRAYS, DESCRIPTION
 from preprocess.chest_post import ChestPost
 from preprocess.exceptions import RecipeError

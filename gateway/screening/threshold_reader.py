@@ -12,7 +12,7 @@ from gateway.screening.thresholds import (
     Threshold,
     Thresholds,
 )
-from gateway.screening.toml_table import TomlTable
+from gateway.toml_table import TomlTable
 
 _COMPARISONS = tuple(COMPARISONS)
 

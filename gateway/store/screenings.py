@@ -22,6 +22,9 @@ from gateway.store.queue import DEFER_SQL, enqueue, job_parameters
 Row = dict[str, Any]
 """A row of ``screenings``."""
 
+EXAM_CONTEXTS = ("screening", "incidental", "oncology", "unknown")
+"""Why the scan was made; which lung rule applies follows it."""
+
 KEY_WAS_USED = "The idempotency key was used before, with another body."
 
 _FENCE = "screening_id = %(id)s AND attempt = %(attempt)s AND worker = %(worker)s"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.api.screenings import EXAM_CONTEXTS
+from gateway.store.screenings import EXAM_CONTEXTS
 from gateway.exceptions import InvalidClinicalError
 from gateway.screening import clinical
 from gateway.screening.clinical_quantities import QUANTITIES

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from gateway.exceptions import ManifestError
+from gateway.exceptions import ManifestError, OneScanError
 
 
 class TomlTable:
-    """One table of a manifest.
+    """One table of a file that an operator writes.
 
     Parameters
     ----------
@@ -17,15 +17,24 @@ class TomlTable:
         As tomllib gives it.
     where : str
         Path shown in errors, such as ``liver/pipeline.toml [requires]``.
+    error : type of OneScanError
+        What is raised.
     """
 
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        where: str,
+        *,
+        error: type[OneScanError] = ManifestError,
+    ) -> None:
         self._values = dict(values)
         self._where = where
+        self._error = error
 
     def refuse(self, message: str) -> NoReturn:
-        """Raise a `ManifestError` that names this table."""
-        raise ManifestError(f"{self._where}: {message}.")
+        """Raise the error, naming this table."""
+        raise self._error(f"{self._where}: {message}.")
 
     def text(self, key: str, *, default: str | None = None, one_of: tuple[str, ...] = ()) -> str:
         """Take a string; without a default it must be there."""
@@ -87,7 +96,9 @@ class TomlTable:
     def optional_table(self, key: str) -> TomlTable | None:
         """Take a table that may be absent."""
         value = self._take(key, dict, None)
-        return None if value is None else TomlTable(value, f"{self._where} [{key}]")
+        return (
+            None if value is None else TomlTable(value, f"{self._where} [{key}]", error=self._error)
+        )
 
     def tables(self, key: str) -> list[TomlTable]:
         """Take an array of tables that may be absent."""
@@ -96,7 +107,7 @@ class TomlTable:
             if not isinstance(value, dict):
                 self.refuse(f"{key} holds {value!r}, which is no table")
         return [
-            TomlTable(value, f"{self._where} [[{key}]] {index + 1}")
+            TomlTable(value, f"{self._where} [[{key}]] {index + 1}", error=self._error)
             for index, value in enumerate(values)
         ]
 
@@ -104,6 +115,11 @@ class TomlTable:
         """Take a table as it stands, for what is passed on and read elsewhere."""
         value: dict[str, Any] = self._take(key, dict, {})
         return value
+
+    def rest(self) -> dict[str, Any]:
+        """Take all that has not been taken, as it stands."""
+        values, self._values = self._values, {}
+        return values
 
     def names(self) -> list[str]:
         """List what has not been taken."""
