@@ -66,6 +66,11 @@ cohort: setup-dev
 smoke: setup-dev
 	$(BIN)/python -m loadtests.cohort --smoke
 
+# Kills a server at every step of the write path, and replays power failures.
+.PHONY: durable
+durable: setup-dev
+	$(BIN)/pytest --every-step tests/integration/test_stow_durable.py tests/integration/test_stow_power.py
+
 clean:
 	rm -rf .venv demo test-artefacts .mypy_cache .ruff_cache .pytest_cache
 

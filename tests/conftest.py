@@ -15,6 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--every-step",
+        action="store_true",
+        help="Kill a server at every step of the write path, not only at some.",
+    )
+    parser.addoption(
         "--forbid-missing-tools",
         action="store_true",
         help="A missing tool fails the test that needs it instead of skipping it.",

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.exceptions import FolderOfAnotherNodeError
-from gateway.store.segment import fsync_folder
+from gateway.store.segment import fsync_folder, make_root
 
 MARK = "node"
 """File in the folder that names its node."""
@@ -37,7 +37,7 @@ def claim_folder(folder: Path, node: str = "") -> None:
     FolderOfAnotherNodeError
         When another node has marked the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_root(folder)
     ours = node_name(node)
     mark = folder / MARK
     if not mark.exists():

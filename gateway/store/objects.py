@@ -18,7 +18,14 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from gateway.exceptions import NotFoundError, StorageFullError
-from gateway.store.segment import Buffer, SegmentWriter, fsync_folder, full_disk_named, read_range
+from gateway.store.segment import (
+    Buffer,
+    SegmentWriter,
+    fsync_folder,
+    full_disk_named,
+    make_root,
+    read_range,
+)
 
 RESERVE_BYTES = 256 * 1024**2
 """Space that stays free, so that PostgreSQL and the logs on the same disk still work."""
@@ -136,7 +143,7 @@ class FolderObjects:
         self.reserve_bytes = reserve_bytes
         self._durable: set[Path] = set()
         self._lock = threading.Lock()
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_root(self.root)
         self._make_durable(self.root / TEMPORARY)
 
     def begin(self, *, expected_bytes: int = 0) -> SegmentWriter:

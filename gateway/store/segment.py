@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.exceptions import StorageFullError
@@ -114,6 +114,18 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def make_root(folder: Path) -> None:
+    """Make a folder that its owner alone may read, and the names that lead to it durable.
+
+    Its own name is fsynced even where it exists: who made it may have died before.
+    """
+    missing = [level for level in (folder, *folder.parents) if not level.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for level in missing or [folder]:
+        with suppress(PermissionError):  # a parent that is not ours was there before us
+            fsync_folder(level.parent)
 
 
 @contextmanager

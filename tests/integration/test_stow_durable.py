@@ -6,13 +6,7 @@ import asyncio
 import os
 import re
 import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,55 +18,14 @@ from gateway.store.database import Database
 from gateway.store.objects import FolderObjects
 from gateway.store.orphans import delete_orphans, orphans
 from tests.ct_files import body, part10, slices
-from tests.stow_app import CONTENT_TYPE
+from tests.stow_server import Server, attached, serving
 
 pytestmark = pytest.mark.postgres
 
 CALLS = "openat,fsync,fdatasync,rename,renameat,renameat2,sendto,write,writev,sendmsg"
 
-ROOT = Path(__file__).resolve().parents[2]
-
 FLAT_BYTES = 64 * 1024**2
 """By how much one request of any size may raise the server's memory."""
-
-
-@dataclass
-class Server:
-    """The handler in a process of its own."""
-
-    process: subprocess.Popen[bytes]
-    socket: str
-    objects: Path
-
-    async def post(self, data: bytes | AsyncIterator[bytes]) -> int:
-        """Send a body; gives the status."""
-        connector = aiohttp.UnixConnector(path=self.socket)
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.post(
-                "http://x/dicomweb/studies", data=data, headers={"Content-Type": CONTENT_TYPE}
-            ) as response,
-        ):
-            return response.status
-
-
-@contextmanager
-def serving(database_url: str, folder: Path, *wrapper: str) -> Iterator[Server]:
-    """Run the server, under a wrapper if one is given."""
-    with tempfile.TemporaryDirectory(prefix="os-", dir="/tmp") as sockets:
-        socket = f"{sockets}/s"
-        command = [sys.executable, "-m", "tests.stow_app", database_url, str(folder), socket]
-        process = subprocess.Popen([*wrapper, *command], cwd=ROOT, start_new_session=True)
-        try:
-            deadline = time.monotonic() + 30
-            while not Path(socket).exists():
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            yield Server(process, socket, folder)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def test_each_request_is_synced_renamed_synced_committed_and_then_answered(
@@ -130,26 +83,12 @@ def test_a_server_killed_before_any_step_has_lost_nothing_acknowledged(
                     with pytest.raises(aiohttp.ClientError):
                         asyncio.run(kill_when_renamed(server, second))
             else:
-                with attached(strace, server.process.pid, INJECT[step]):
+                with attached(strace, server.process.pid, "-e", INJECT[step]):
                     with pytest.raises(aiohttp.ClientError):
                         asyncio.run(server.post(second))
         [(count,)] = connection.execute("SELECT count(*) FROM instances").fetchall()
     assert count == 3
     asyncio.run(check_swept(database_url, folder, visible=step in ("folder fsync", "commit")))
-
-
-@contextmanager
-def attached(strace: str, pid: int, inject: str) -> Iterator[None]:
-    """Attach strace to every thread of a process."""
-    command = [strace, "-f", "-p", str(pid), "-o", "/dev/null", "-e", inject]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    assert "attached" in line, line
-    yield
-    process.kill()
-    process.stderr.close()
-    process.wait()
 
 
 async def kill_when_renamed(server: Server, data: bytes) -> None:
