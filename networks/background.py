@@ -6,8 +6,11 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
+
+from networks.phantoms.lesions import NoPlaceError
 
 NICENESS = 10
 
@@ -48,7 +51,9 @@ def start_filling(
 
 def _fill(pool: Pool, numbers: Sequence[int]) -> None:
     stand_back()
-    pool.fill(numbers)
+    for number in numbers:
+        with suppress(NoPlaceError):  # the organ is not to be seen; the others are wanted
+            pool.fill([number])
 
 
 def stand_back() -> None:

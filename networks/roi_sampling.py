@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from networks.nets.roi_net import Triple
 from networks.phantoms.lesion import Lesion
+from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.profiles import PROFILES, ScannerProfile
 from networks.phantoms.region import Axes, RegionGrid, acquire_region
 from networks.phantoms.response import size_factor
@@ -245,9 +246,17 @@ class RoiSampler:
         """Return a box; every second one is ill where the patient has room for a lesion."""
         rng = np.random.default_rng((self.seed, number))
         known = min(self.size, self.first + number // self.every)
-        case = self.pool.get(self.first_seed + int(rng.integers(known)))
+        case = self._case(rng, known)
         fitting = [x for x in case.variants if x.ill == bool(number % 2)] or list(case.variants)
         return self.view.look(case, fitting[rng.integers(len(fitting))], rng)
+
+    def _case(self, rng: np.random.Generator, known: int) -> Case:
+        """Draw a patient among the first; in a few the organ is not to be seen."""
+        while True:
+            try:
+                return self.pool.get(self.first_seed + int(rng.integers(known)))
+            except NoPlaceError:
+                continue
 
 
 def padded_multiple(multiple: Triple) -> int:

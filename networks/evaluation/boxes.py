@@ -15,12 +15,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from networks.export import open_session
 from networks.nets.roi_net import RoiFile, RoiNet
+from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.profiles import ScannerProfile
 from networks.roi_sampling import RoiSample, View
+from networks.scene_file import Case
 from networks.scenes import ScenePool
 
 if TYPE_CHECKING:
     from networks.engine import Plan
+
+STAND_IN = 40_000
+"""From a patient in whom the organ is not to be seen to the one who stands in; within the split."""
 
 Windows = Callable[[Tensor], Tensor]
 """(N, D, H, W) HU → (N, channels, D, H, W)."""
@@ -100,13 +105,21 @@ class UnseenBoxes(Dataset[RoiSample]):
         if index >= len(self):
             raise IndexError(index)
         seed, ill, variant = self.places[index]
-        case = self.pool.get(seed)
+        case = self._case(seed)
         fitting = [x for x in case.variants if x.ill == ill] or list(case.variants)
         rng = np.random.default_rng((seed, 17, int(ill), variant))
         profile = self.profiles[(seed + variant) % len(self.profiles)] if self.profiles else None
         return self.view.look(
             case, fitting[variant % len(fitting)], rng, varied=False, profile=profile
         )
+
+    def _case(self, seed: int) -> Case:
+        """Return a patient; another one stands in for who has no such organ."""
+        while True:
+            try:
+                return self.pool.get(seed)
+            except NoPlaceError:
+                seed += STAND_IN
 
 
 @dataclass(frozen=True, slots=True)

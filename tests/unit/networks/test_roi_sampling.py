@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from networks.evaluation.boxes import STAND_IN, UnseenBoxes
 from networks.phantoms.lesion import Lesion
+from networks.phantoms.lesions import NoPlaceError
 from networks.phantoms.profiles import PROFILES
 from networks.phantoms.region import Axes, mask_on
 from networks.phantoms.tissue import Tissue
@@ -141,3 +143,27 @@ def test_part_of_a_lesion_in_a_box() -> None:
         0.715, abs=0.05
     )
     assert part_within([], low, high) == 0
+
+
+class GappyPool(BallPool):
+    """Patients of odd seeds have no such organ in view."""
+
+    def get(self, seed: int) -> Case:
+        if seed % 2:
+            raise NoPlaceError("no pancreas in view")
+        return super().get(seed)
+
+
+def test_patients_without_the_organ_are_passed_over() -> None:
+    """Training draws another one, and whoever judges has one who stands in."""
+    sampler = RoiSampler(
+        GappyPool(), VIEW, 7, first_seed=10, first=4, size=4, every=5  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert {sampler.sample(number).seed for number in range(8)} <= {10, 12}
+
+    class Elsewhere(GappyPool):
+        def get(self, seed: int) -> Case:
+            return super().get(seed if seed < STAND_IN else 2 * seed)
+
+    judged = UnseenBoxes(Elsewhere(), VIEW, 10, 2, (False,))  # type: ignore[arg-type]
+    assert [judged[n].seed for n in range(2)] == [10, 2 * (11 + STAND_IN)]
