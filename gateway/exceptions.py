@@ -39,6 +39,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + UnsupportedPartError           a part of a request that is not application/dicom
     + WrongStudyError
     + DifferentPixelsError           a known SOP Instance UID with other pixels or geometry
+    + MismatchedCommandError         C-STORE: the data set is not what its command says
   x SeriesError                      422, well-formed DICOM that cannot be screened
     + NoSuitableSeriesError
     + WrongModalityError
@@ -70,6 +71,13 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + ModelTimeoutError              504
     + ModelOutputError               502
     + StubDiedError                  503, this Triton must be restarted
+  x DimseError                       a message of an association makes no sense; it is aborted
+    + PduError
+  x PacsError                        502, an archive did not do what we asked
+    + PacsUnreachableError           503
+    + PacsClosedError                503, outside of its hours
+    + PacsNotFoundError              404
+    + PacsIncompleteError            502
   x ManifestError                    500, a pipeline.toml breaks its contract
   x ThresholdSetError                500, a site's thresholds cannot be read
   x PartnersError                    500, the partners file cannot be read
@@ -330,6 +338,13 @@ class DifferentPixelsError(InstanceError):
     failure_reason = 0x0111
 
 
+class MismatchedCommandError(InstanceError):
+    """The data set is of another SOP class or instance than its command says."""
+
+    code = "instance.mismatched_command"
+    failure_reason = 0xA900
+
+
 # --- one series -----------------------------------------------------------------------
 
 
@@ -530,6 +545,58 @@ class StubDiedError(ModelUnavailableError):
     code = "model.stub_died"
     sent_seconds: float = 0.0
     """When the failed call was sent, in seconds after boot; a younger Triton is not at fault."""
+
+
+class DimseError(OneScanError):
+    """A DIMSE message breaks the standard, so its association is aborted."""
+
+    code = "dimse.message"
+    status = 400
+
+
+class PduError(DimseError):
+    """A PDU breaks the standard, so its association is aborted."""
+
+    code = "dimse.pdu"
+
+    def __init__(self, message: str | None = None, reason: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """Of the A-ABORT, PS3.8, 9.3.8."""
+
+
+class PacsError(OneScanError):
+    """An archive did not do what it was asked."""
+
+    code = "pacs.failed"
+    status = 502
+
+
+class PacsUnreachableError(PacsError):
+    """An archive does not answer."""
+
+    code = "pacs.unreachable"
+    status = 503
+
+
+class PacsClosedError(PacsError):
+    """An archive may not be asked at this hour."""
+
+    code = "pacs.closed"
+    status = 503
+
+
+class PacsNotFoundError(PacsError):
+    """An archive has nothing of what was asked for."""
+
+    code = "pacs.not_found"
+    status = 404
+
+
+class PacsIncompleteError(PacsError):
+    """An archive gave only a part of what was asked for."""
+
+    code = "pacs.incomplete"
 
 
 class ManifestError(OneScanError):

@@ -27,6 +27,18 @@ async def answers(host: str, port: int, path: str) -> bool:
             await writer.wait_closed()
 
 
+async def listens(host: str, port: int) -> bool:
+    """Tell whether somebody takes connections there."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2.0)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
 def free_port(host: str) -> int:
     """Find a port that nobody listens on."""
     with socket.socket() as probe:

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from gateway.exceptions import NotFoundError, StorageFullError
+from gateway.store.growing import GrowingSegment
 from gateway.store.segment import (
     Buffer,
     SegmentWriter,
@@ -127,6 +128,15 @@ class ObjectStore(ObjectReader, Protocol):
         ...
 
 
+@runtime_checkable
+class GrowingObjects(ObjectStore, Protocol):
+    """An object store whose segments are read while they grow; a bucket is none."""
+
+    def grow(self) -> GrowingSegment:
+        """Begin such a segment; refused when there is no room."""
+        ...
+
+
 class FolderObjects:
     """Objects in a folder of a local file system.
 
@@ -148,18 +158,31 @@ class FolderObjects:
 
     def begin(self, *, expected_bytes: int = 0) -> SegmentWriter:
         """Begin a segment; raises StorageFullError when the disk has no room for it."""
+        self._check_room(expected_bytes)
+        with full_disk_named():
+            return SegmentWriter(**self._place())
+
+    def grow(self) -> GrowingSegment:
+        """Begin a segment that is read while it grows; raises StorageFullError."""
+        self._check_room()
+        with full_disk_named():
+            return GrowingSegment(**self._place(), check_room=self._check_room)
+
+    def _check_room(self, expected_bytes: int = 0) -> None:
         disk = os.statvfs(self.root)
         if disk.f_bavail * disk.f_frsize < self.reserve_bytes + expected_bytes:
             raise StorageFullError
+
+    def _place(self) -> dict[str, Any]:
+        """Give a new segment its key and its files."""
         name = f"{uuid.uuid4()}.seg"
         key = f"{datetime.now(UTC):%Y/%m/%d}/{name}"
-        with full_disk_named():
-            return SegmentWriter(
-                key=key,
-                temporary=self.root / TEMPORARY / name,
-                final=self.path(key),
-                make_durable=self._make_durable,
-            )
+        return {
+            "key": key,
+            "temporary": self.root / TEMPORARY / name,
+            "final": self.path(key),
+            "make_durable": self._make_durable,
+        }
 
     def path(self, key: str) -> Path:
         """Give the file of an object, whether or not it exists.
