@@ -7,7 +7,13 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
   x UsageError                       the command line or a setting is wrong
   x RequestError                     4xx, the caller can fix it
     + UnauthorizedError              401
+      - InvalidTokenError            401, a token of the identity provider
     + ForbiddenError                 403
+      - CsrfError                    403, a cookie without its token
+    + SignInError                    400
+    + RateLimitedError               429, too many requests a minute
+      - QuotaExceededError           429, studies, bytes or screenings
+      - TooManyFailuresError         429, wrong credentials from one address
     + NotFoundError                  404
     + ConflictError                  409
     + PayloadTooLargeError           413
@@ -62,6 +68,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + IdentityConflictError          more than one patient or frame of reference
     + PatientTooYoungError
     + AgeUnknownError
+  x IdentityProviderError            503
   x OverloadedError                  429
   x StorageFullError                 507
   x FolderOfAnotherNodeError         500, a folder of objects serves one node
@@ -129,6 +136,48 @@ class ForbiddenError(RequestError):
 
     code = "request.forbidden"
     status = 403
+
+
+class InvalidTokenError(UnauthorizedError):
+    """The token is not valid here."""
+
+    code = "request.invalid_token"
+
+
+class CsrfError(ForbiddenError):
+    """A session's request that changes something has to carry the session's CSRF token."""
+
+    code = "request.csrf"
+
+
+class SignInError(RequestError):
+    """Signing in did not come to its end; begin again."""
+
+    code = "request.sign_in"
+
+
+class RateLimitedError(RequestError):
+    """The tenant has sent more requests in this minute than it may."""
+
+    code = "request.rate_limited"
+    status = 429
+
+    def __init__(self, message: str | None = None, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        """When it is worth trying again."""
+
+
+class QuotaExceededError(RateLimitedError):
+    """The tenant has used up a quota."""
+
+    code = "request.quota_exceeded"
+
+
+class TooManyFailuresError(RateLimitedError):
+    """Too many requests from this address carried wrong credentials."""
+
+    code = "request.too_many_failures"
 
 
 class NotFoundError(RequestError):
@@ -489,6 +538,13 @@ class OverloadedError(OneScanError):
 
     code = "overloaded"
     status = 429
+
+
+class IdentityProviderError(OneScanError):
+    """The identity provider cannot be reached or does not answer as it should."""
+
+    code = "oidc.unavailable"
+    status = 503
 
 
 class StorageFullError(OneScanError):

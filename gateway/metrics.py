@@ -28,6 +28,18 @@ REQUEST_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+AUTH_FAILURES = Counter(
+    "onescan_auth_failures_total",
+    "Requests without valid credentials: none, wrong ones, or refused for too many of them.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+QUOTA_REFUSALS = Counter(
+    "onescan_quota_refusals_total",
+    "Requests refused with 429 for a tenant's limit.",
+    ["quota"],
+    registry=REGISTRY,
+)
 QUEUE_DEPTH = Gauge(
     "onescan_queue_depth", "Screenings that wait for a worker.", ["lane"], registry=REGISTRY
 )

@@ -32,6 +32,12 @@ class ApiSettings:
     key: str = field(default="", repr=False)
     """API key of the default tenant; empty means the one generated under the home."""
 
+    trusted_proxies: str = ""
+    """Addresses and networks, comma between, whose ``X-Forwarded-For`` is believed."""
+
+    session_seconds: int = 8 * 3600
+    """Life of a browser's session: a working day."""
+
     max_instance_bytes: int = 2 * 1024**3
     """One part of a STOW request. Enhanced CT of 1,200 slices of 512² is 0.63 GB."""
 
@@ -50,6 +56,38 @@ class ApiSettings:
 
     render_pending_limit: int = 64
     """Those that wait; beyond this the answer is 429."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcSettings:
+    """The identity provider."""
+
+    issuer: str = ""
+    """As tokens name it; empty means API keys only."""
+
+    audience: str = ""
+    """Of access tokens that are taken as bearer tokens; empty takes none."""
+
+    client_id: str = ""
+    """Ours, for signing in by browser; empty means no signing in."""
+
+    client_secret: str = field(default="", repr=False)
+    """Of a confidential client; PKCE is used either way."""
+
+    tenant: str = ""
+    """Tenant of everybody whom this issuer names; empty takes it from the claim."""
+
+    tenant_claim: str = "tenant"
+    """Claim that names the tenant; dots lead into objects."""
+
+    roles_claim: str = "roles"
+    """Claim that lists roles, such as ``realm_access.roles``."""
+
+    roles_prefix: str = ""
+    """What stands before our roles there, such as ``onescan:``."""
+
+    leeway_seconds: int = 30
+    """By how much the provider's clock may differ from ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +230,7 @@ class Settings:
     """``ONESCAN_HOME``: state of the embedded server."""
 
     api: ApiSettings = ApiSettings()
+    oidc: OidcSettings = OidcSettings()
     intake: IntakeSettings = IntakeSettings()
     store: StoreSettings = StoreSettings()
     triton: TritonSettings = TritonSettings()
@@ -278,6 +317,7 @@ def _variable(group: str, item: str) -> str:
 def _group_type(name: str) -> Any:
     return {
         "api": ApiSettings,
+        "oidc": OidcSettings,
         "intake": IntakeSettings,
         "store": StoreSettings,
         "triton": TritonSettings,

@@ -1,0 +1,1 @@
+"""OpenID Connect: bearer tokens of one issuer, and signing in with it."""
