@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import sys
 import uuid
 from dataclasses import replace
@@ -20,6 +21,8 @@ from gateway.settings import ApiSettings, Settings
 from gateway.store.database import Database
 from gateway.store.keys import Principal, ensure_tenant
 from gateway.store.objects import FolderObjects, ObjectStore
+from gateway.store.open_objects import open_objects
+from gateway.store.s3_client import SCHEME
 
 CONTENT_TYPE = 'multipart/related; type="application/dicom"; boundary=BB'
 
@@ -56,9 +59,16 @@ async def stow_app(
     return app
 
 
+def _objects(name: str) -> ObjectStore:
+    """Open a folder, or a bucket that the environment tells more of."""
+    if not name.startswith(SCHEME):
+        return FolderObjects(Path(name), reserve_bytes=0)
+    return open_objects(Settings.from_environ({**os.environ, "ONESCAN_STORE__OBJECTS": name}))
+
+
 async def _serve(database_url: str, folder: str, socket: str) -> None:
     async with Database(database_url, size=2) as database:
-        app = await stow_app(database, FolderObjects(Path(folder), reserve_bytes=0))
+        app = await stow_app(database, _objects(folder))
         runner = web.AppRunner(app)
         await runner.setup()
         await web.UnixSite(runner, socket).start()
