@@ -11,7 +11,7 @@ from gateway.api.keys import DATABASE, PRINCIPAL, SETTINGS
 from gateway.api.media import need_json
 from gateway.api.service_url import ROOT, service_url
 from gateway.intake.dicom_json import JSON
-from gateway.intake.qido import read_search, result
+from gateway.intake.qido import INSTANCE_FIELDS, read_search, results
 from gateway.store.matching import Level
 from gateway.store.query import Query, find
 
@@ -42,13 +42,17 @@ def _searching(level: Level) -> Handler:
         asked = read_search(request.query.items(), above=above)
         most = request.app[SETTINGS].api.max_search_results
         limit = most if asked.limit is None else min(asked.limit, most)
-        query = Query(level=level, keys=asked.keys, limit=limit + 1, offset=asked.offset)
+        query = Query(
+            level=level,
+            keys=asked.keys,
+            limit=limit + 1,  # one more tells whether there are more
+            offset=asked.offset,
+            fields=None if asked.every_field else asked.fields | INSTANCE_FIELDS,
+        )
         async with request.app[DATABASE].connection() as connection:
             matches = await find(connection, request[PRINCIPAL].tenant, query)
         url = service_url(request)
-        found = [
-            result(match, level, asked, service_url=url, above=above) for match in matches[:limit]
-        ]
+        found = results(matches[:limit], level, asked, service_url=url, above=above)
         cut = len(matches) > limit and asked.limit != limit
         response = (
             web.Response(body=json.dumps(found).encode(), content_type=JSON)

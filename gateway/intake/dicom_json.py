@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -26,14 +27,15 @@ def dicom_json(attributes: Mapping[str, Any], keywords: Iterable[str]) -> dict[s
         Those to write; one that is missing is written without a value, as a search answers a key
         that it was asked for.
     """
-    tags = {tag: keyword for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None}
-    return {f"{tag:08X}": element(tags[tag], attributes.get(tags[tag])) for tag in sorted(tags)}
+    order = _order(frozenset(keywords))
+    return {tag: element(keyword, attributes.get(keyword)) for tag, keyword in order}
 
 
 def element(keyword: str, value: Any) -> dict[str, Any]:
     """Write one attribute with the VR that the dictionary gives it."""
     values = value if isinstance(value, list) else [] if value is None else [value]
-    vr = str(dictionary_VR(keyword))
+    known = _known(keyword)
+    vr = known[1] if known else "UN"
     if " or " in vr:
         vr = "SS" if any(isinstance(v, int) and v < 0 for v in values) else vr.split(" or ")[0]
     if vr == "PN":
@@ -42,6 +44,20 @@ def element(keyword: str, value: Any) -> dict[str, Any]:
         values = [str(v) or None for v in values]
     values = values if any(v not in (None, {}) for v in values) else []
     return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+@lru_cache(maxsize=256)
+def _order(keywords: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Give (tag, keyword) in the order of tags; most results of a page have the same."""
+    known = ((_known(keyword), keyword) for keyword in keywords)
+    return tuple(sorted((tag[0], keyword) for tag, keyword in known if tag))
+
+
+@lru_cache(maxsize=8192)
+def _known(keyword: str) -> tuple[str, str] | None:
+    """Look up tag, as eight digits, and VR; None for what is no keyword."""
+    tag = tag_for_keyword(keyword)
+    return None if tag is None else (f"{tag:08X}", str(dictionary_VR(tag)))
 
 
 def name(value: str) -> dict[str, str]:

@@ -126,10 +126,15 @@ def keyword_of(name: str) -> str:
     return keyword
 
 
-def result(
-    match: Match, level: Level, search: Search, *, service_url: str, above: Mapping[str, str]
-) -> dict[str, Any]:
-    """Write one match.
+def results(
+    matches: Iterable[Match],
+    level: Level,
+    search: Search,
+    *,
+    service_url: str,
+    above: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Write the matches of a page.
 
     Parameters
     ----------
@@ -138,23 +143,43 @@ def result(
     above : mapping
         Keys that the path gave; the attributes of their level are not repeated.
     """
-    url = f"{service_url}/studies/{match.study_instance_uid}"
+    fields = frozenset(_fields(level, search, above) - {"SpecificCharacterSet"})
+    optional = _OPTIONAL - search.fields
+    return [_result(match, level, search, fields, optional, service_url) for match in matches]
+
+
+def _fields(level: Level, search: Search, above: Mapping[str, str]) -> set[str]:
     wanted = set(search.fields)
-    if "StudyInstanceUID" not in above or level is Level.STUDY:
+    if "StudyInstanceUID" not in above:
         wanted |= STUDY_FIELDS
     if level is not Level.STUDY:
-        url += f"/series/{match.series_instance_uid}"
         wanted |= {"StudyInstanceUID"}
         if "SeriesInstanceUID" not in above:
             wanted |= SERIES_FIELDS
     if level is Level.IMAGE:
-        url += f"/instances/{match.sop_instance_uid}"
         wanted |= INSTANCE_FIELDS | {"SeriesInstanceUID"}
+    return wanted
+
+
+def _result(
+    match: Match,
+    level: Level,
+    search: Search,
+    fields: frozenset[str],
+    optional: frozenset[str],
+    service_url: str,
+) -> dict[str, Any]:
+    url = f"{service_url}/studies/{match.study_instance_uid}"
+    if level is not Level.STUDY:
+        url += f"/series/{match.series_instance_uid}"
+    if level is Level.IMAGE:
+        url += f"/instances/{match.sop_instance_uid}"
     if search.every_field:
-        wanted |= match.attributes.keys()
+        fields |= match.attributes.keys() - {"SpecificCharacterSet"}
+    if missing := (fields & optional) - match.attributes.keys():
+        fields -= missing
     attributes = {**match.attributes, "RetrieveURL": url, "InstanceAvailability": "ONLINE"}
-    wanted -= {key for key in _OPTIONAL - search.fields if key not in attributes}
-    return dicom_json(attributes, wanted - {"SpecificCharacterSet"})
+    return dicom_json(attributes, fields)
 
 
 def _field(word: str) -> str:

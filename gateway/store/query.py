@@ -1,54 +1,61 @@
 """Queries for studies, series and instances, whoever asks: QIDO-RS and C-FIND alike.
 
 Everything is read from ``studies``, ``series`` and ``instances``; frames are never touched.
+A page is found first, by what its order and conditions need; then studies and series of that
+page are described, each once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.exceptions import InvalidQueryError
+from gateway.intake.attributes import ATTRIBUTES
 from gateway.store.database import Connection
 from gateway.store.matching import KEYS, LEVELS, Condition, Level, condition_of
 
 MAX_OFFSET = 1_000_000
 """Deeper pages would read and drop as many rows; narrow the query instead."""
 
-_INSTANCE_NUMBER = KEYS["InstanceNumber"].columns[0]
+KEPT = frozenset(ATTRIBUTES.values())
+"""Keywords of an instance that the index keeps; the only ones that are written into SQL."""
 
-_COLUMNS = {
-    Level.STUDY: (
-        "s.study_instance_uid, s.attributes AS study, s.modalities,"
-        " s.series_count AS study_series, s.instance_count AS study_instances"
-    ),
-    Level.SERIES: (
-        "e.series_instance_uid, e.attributes AS series, e.instance_count AS series_instances"
-    ),
-    Level.IMAGE: (
-        "i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid, i.attributes AS instance"
-    ),
-}
+UIDS = frozenset(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
 
-_TABLES = {
-    Level.STUDY: "studies s",
-    Level.SERIES: (
-        "JOIN series e ON e.tenant = s.tenant AND e.study_instance_uid = s.study_instance_uid"
-    ),
+_JOINS = {
+    Level.SERIES: "series e",
     Level.IMAGE: (
-        "JOIN instances i ON i.tenant = s.tenant AND i.day = s.day"
-        " AND i.study_instance_uid = s.study_instance_uid"
+        "series e JOIN instances i ON i.tenant = e.tenant AND i.day = s.day"
+        " AND i.study_instance_uid = e.study_instance_uid"
         " AND i.series_instance_uid = e.series_instance_uid"
     ),
 }
+"""What is below a study ``s``."""
+
+_OF_STUDY = "e.tenant = s.tenant AND e.study_instance_uid = s.study_instance_uid"
+
+_NUMBER = (
+    'CASE WHEN jsonb_typeof(x."InstanceNumber") = \'number\' THEN x."InstanceNumber"::numeric END'
+)
 
 _ORDER = {
     Level.STUDY: "s.study_date DESC, s.study_time DESC, s.study_instance_uid",
-    Level.SERIES: "e.series_number, e.series_instance_uid",
-    Level.IMAGE: f"{_INSTANCE_NUMBER}, i.sop_instance_uid",
+    Level.SERIES: "x.series_number, x.series_instance_uid",
+    Level.IMAGE: f"{_NUMBER}, x.sop_instance_uid",
 }
 """Newest study first; the UIDs make it the same on every page."""
+
+_DESCRIBE_STUDIES = (
+    "SELECT study_instance_uid, attributes, modalities, series_count, instance_count FROM studies"
+    " WHERE tenant = %s AND study_instance_uid = ANY(%s)"
+)
+
+_DESCRIBE_SERIES = (
+    "SELECT study_instance_uid, series_instance_uid, attributes, instance_count FROM series"
+    " WHERE tenant = %s AND study_instance_uid = ANY(%s) AND series_instance_uid = ANY(%s)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,10 @@ class Query:
 
     offset: int = 0
     """Matches that are skipped."""
+
+    fields: Collection[str] | None = None
+    """Keywords of an instance that are answered; None is all that are kept. Those of study and
+    series always are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,84 +106,156 @@ async def find(connection: Connection, tenant: str, query: Query) -> list[Match]
     """
     conditions = conditions_of(query)
     if query.level is Level.IMAGE and (day := await _day(connection, tenant, query)):
-        conditions.append(day)  # so that one partition is planned and read
-    sql, values = statement(tenant, query, conditions)
+        conditions.append((Level.IMAGE, day))  # so that one partition is planned and read
+    names = sorted(KEPT if query.fields is None else KEPT.intersection(query.fields))
+    sql, values = statement(tenant, query, conditions, names)
     # A plan for these values: a general one could not use an index for a prefix.
     cursor = await connection.execute(sql, values, prepare=False)
-    return [_match(query.level, row) for row in await cursor.fetchall()]
+    rows = await cursor.fetchall()
+    studies = await _studies(connection, tenant, rows)
+    if query.level is Level.STUDY:
+        return [
+            Match(study_instance_uid=uid, attributes=studies[uid])
+            for uid in (row["study_instance_uid"] for row in rows)
+            if uid in studies  # not dropped in between
+        ]
+    series = await _series(connection, tenant, rows)
+    return [
+        _match(row, studies, series, names)
+        for row in rows
+        if (row["study_instance_uid"], row["series_instance_uid"]) in series
+        and row["study_instance_uid"] in studies
+    ]
 
 
-def conditions_of(query: Query) -> list[Condition]:
+def conditions_of(query: Query) -> list[tuple[Level, Condition]]:
     """Make the conditions of a query, errors as `find`."""
     conditions = []
     depth = LEVELS.index(query.level)
     for keyword, value in query.keys.items():
         condition = condition_of(keyword, value)
-        if condition is not None and LEVELS.index(KEYS[keyword].level) > depth:
+        if condition is None:
+            continue
+        level = KEYS[keyword].level
+        if LEVELS.index(level) > depth:
             raise InvalidQueryError(f"{keyword} is no attribute of the level {query.level}.")
-        if condition is not None:
-            conditions.append(condition)
+        conditions.append((level, condition))
     if not 0 <= query.offset <= MAX_OFFSET:
         raise InvalidQueryError(f"The offset is not between 0 and {MAX_OFFSET}.")
     return conditions
 
 
 def statement(
-    tenant: str, query: Query, conditions: list[Condition]
+    tenant: str,
+    query: Query,
+    conditions: Iterable[tuple[Level, Condition]],
+    names: Sequence[str] = (),
 ) -> tuple[str, tuple[Any, ...]]:
-    """Write the SELECT and its parameters; the tenant is always one of them."""
+    """Write the SELECT and its parameters; the tenant is always one of them.
+
+    Series and instances are read study by study in the order of the answer, so that a page ends
+    the reading; unless a UID is given, which is quicker to look up (``OFFSET 0`` keeps the
+    planner from turning the one into the other).
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keywords of the instance to read, of `KEPT`.
+    """
+    own = [Condition("s.tenant = %s", (tenant,))]
+    below: list[Condition] = []
+    for level, condition in conditions:
+        (own if level is Level.STUDY else below).append(condition)
+    tables, columns = "studies s", "s.study_instance_uid"
+    if query.level is not Level.STUDY:
+        fence = "" if UIDS & query.keys.keys() else " OFFSET 0"
+        where = " AND ".join([_OF_STUDY, *(part.sql for part in below)])
+        inner, source = "e.series_number, e.series_instance_uid", _JOINS[query.level]
+        if query.level is Level.IMAGE:
+            inner += ", i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid, a.*"
+            record = ", ".join(f'"{name}" jsonb' for name in {*names, "InstanceNumber"})
+            source += f" CROSS JOIN LATERAL jsonb_to_record(i.attributes) AS a({record})"
+        tables += f" CROSS JOIN LATERAL (SELECT {inner} FROM {source} WHERE {where}{fence}) AS x"
+        columns += ", x.*"
     levels = LEVELS[: LEVELS.index(query.level) + 1]
-    parts = [Condition("s.tenant = %s", (tenant,)), *conditions]
     sql = (
-        f"SELECT {', '.join(_COLUMNS[level] for level in levels)}"
-        f" FROM {' '.join(_TABLES[level] for level in levels)}"
-        f" WHERE {' AND '.join(part.sql for part in parts)}"
+        f"SELECT {columns} FROM {tables} WHERE {' AND '.join(part.sql for part in own)}"
         f" ORDER BY {', '.join(_ORDER[level] for level in levels)} LIMIT %s OFFSET %s"
     )
-    values = [value for part in parts for value in part.values]
+    values = [value for part in (*below, *own) for value in part.values]
     return sql, (*values, query.limit, query.offset)
 
 
 async def _day(connection: Connection, tenant: str, query: Query) -> Condition | None:
     """Find the partition, where one study is asked about."""
+    uid = query.keys.get("StudyInstanceUID", "").strip(" \0")
+    if not uid:
+        return None
     cursor = await connection.execute(
-        "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s",
-        (tenant, query.keys.get("StudyInstanceUID", "").strip(" \0")),
+        "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s", (tenant, uid)
     )
     row = await cursor.fetchone()
     return Condition("i.day = %s", (row["day"],)) if row else None
 
 
-def _match(level: Level, row: Mapping[str, Any]) -> Match:
-    study = {
-        **row["study"],
-        "StudyInstanceUID": row["study_instance_uid"],
-        "ModalitiesInStudy": row["modalities"],
-        "NumberOfStudyRelatedSeries": row["study_series"],
-        "NumberOfStudyRelatedInstances": row["study_instances"],
+async def _studies(
+    connection: Connection, tenant: str, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Describe the studies of a page by their UIDs."""
+    uids = list({row["study_instance_uid"] for row in rows})
+    if not uids:
+        return {}
+    cursor = await connection.execute(_DESCRIBE_STUDIES, (tenant, uids))
+    return {
+        row["study_instance_uid"]: {
+            **row["attributes"],
+            "StudyInstanceUID": row["study_instance_uid"],
+            "ModalitiesInStudy": row["modalities"],
+            "NumberOfStudyRelatedSeries": row["series_count"],
+            "NumberOfStudyRelatedInstances": row["instance_count"],
+        }
+        for row in await cursor.fetchall()
     }
-    if level is Level.STUDY:
-        return Match(study_instance_uid=row["study_instance_uid"], attributes=study)
-    series = {
-        **row["series"],
-        "SeriesInstanceUID": row["series_instance_uid"],
-        "NumberOfSeriesRelatedInstances": row["series_instances"],
+
+
+async def _series(
+    connection: Connection, tenant: str, rows: Sequence[Mapping[str, Any]]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Describe the series of a page by study and series UID."""
+    pairs = {(row["study_instance_uid"], row["series_instance_uid"]) for row in rows}
+    if not pairs:
+        return {}
+    studies, series = list({pair[0] for pair in pairs}), list({pair[1] for pair in pairs})
+    cursor = await connection.execute(_DESCRIBE_SERIES, (tenant, studies, series))
+    return {
+        (row["study_instance_uid"], row["series_instance_uid"]): {
+            **row["attributes"],
+            "SeriesInstanceUID": row["series_instance_uid"],
+            "NumberOfSeriesRelatedInstances": row["instance_count"],
+        }
+        for row in await cursor.fetchall()
     }
-    if level is Level.SERIES:
-        return Match(
-            study_instance_uid=row["study_instance_uid"],
-            series_instance_uid=row["series_instance_uid"],
-            attributes=study | series,
-        )
-    instance = {
-        **row["instance"],
+
+
+def _match(
+    row: Mapping[str, Any],
+    studies: Mapping[str, dict[str, Any]],
+    series: Mapping[tuple[str, str], dict[str, Any]],
+    names: Sequence[str],
+) -> Match:
+    study_uid, series_uid = row["study_instance_uid"], row["series_instance_uid"]
+    above = studies[study_uid] | series[study_uid, series_uid]
+    if "sop_instance_uid" not in row:
+        return Match(study_instance_uid=study_uid, series_instance_uid=series_uid, attributes=above)
+    own = {name: row[name] for name in names if row[name] is not None}
+    own |= {
         "SOPInstanceUID": row["sop_instance_uid"],
         "SOPClassUID": row["sop_class_uid"],
         "AvailableTransferSyntaxUID": row["transfer_syntax_uid"],
     }
     return Match(
-        study_instance_uid=row["study_instance_uid"],
-        series_instance_uid=row["series_instance_uid"],
+        study_instance_uid=study_uid,
+        series_instance_uid=series_uid,
         sop_instance_uid=row["sop_instance_uid"],
-        attributes=instance | study | series,
+        attributes=own | above,
     )

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from gateway.exceptions import InvalidQueryError, UnknownQueryKeyError
 from gateway.intake.dicom_json import dicom_json, element
-from gateway.intake.qido import keyword_of, read_search, result
+from gateway.intake.qido import keyword_of, read_search, results
 from gateway.intake.rendered import Rendering, frame_numbers, read_rendering
 from gateway.store.matching import Level
 from gateway.store.query import Match
@@ -85,9 +85,9 @@ def test_the_path_decides_which_levels_are_told() -> None:
     )
     url = "https://h/dicomweb"
     search = read_search([])
-    everywhere = result(match, Level.IMAGE, search, service_url=url, above={})
-    below = result(
-        match, Level.IMAGE, search, service_url=url,
+    [everywhere] = results([match], Level.IMAGE, search, service_url=url, above={})
+    [below] = results(
+        [match], Level.IMAGE, search, service_url=url,
         above={"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.3"},
     )  # fmt: skip
     assert {"00100020", "00080060"} <= everywhere.keys()
