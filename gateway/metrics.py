@@ -59,6 +59,11 @@ WORKERS = Gauge("onescan_workers", "Workers seen lately.", ["triton"], registry=
 REAPED = Counter(
     "onescan_reaped_total", "Screenings that the reaper took up.", ["outcome"], registry=REGISTRY
 )
+COMPLETED = Counter(
+    "onescan_completed_total",
+    "Screenings made because a study had been quiet.",
+    registry=REGISTRY,
+)
 
 # --- worker -----------------------------------------------------------------------------
 

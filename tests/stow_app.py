@@ -14,9 +14,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.api import dicomweb
-from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL, SETTINGS
+from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL, SETTINGS
 from gateway.api.middlewares import tell_errors
 from gateway.api.slots import SLOTS, Slots
+from gateway.intake.partners import Partners
 from gateway.settings import ApiSettings, Settings
 from gateway.store.database import Database
 from gateway.store.keys import Principal, ensure_tenant
@@ -43,6 +44,7 @@ async def stow_app(
     *,
     max_instance_bytes: int = 2**31,
     api: ApiSettings | None = None,
+    partners: Partners | None = None,
 ) -> web.Application:
     """Make the application; the tenants are there."""
     async with database.connection() as connection:
@@ -51,6 +53,7 @@ async def stow_app(
     settings = Settings(home=Path("/nowhere"))
     app = web.Application(middlewares=[tell_errors, _as_tenant])
     app[DATABASE], app[OBJECTS] = database, objects
+    app[PARTNERS] = partners or Partners()
     app[SETTINGS] = replace(
         settings, api=replace(api or settings.api, max_instance_bytes=max_instance_bytes)
     )

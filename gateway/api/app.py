@@ -7,20 +7,24 @@ import contextlib
 import dataclasses
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 
 from gateway.api import dicomweb, health, screenings
 from gateway.api.auth import authenticate
-from gateway.api.keys import DATABASE, OBJECTS, SETTINGS
+from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, SETTINGS
 from gateway.api.middlewares import measure, tell_errors
 from gateway.api.slots import SLOTS, Slots
 from gateway.api.state import LIFECYCLE, MANIFESTS, Lifecycle
 from gateway.exceptions import UsageError
+from gateway.intake.partners_reader import load_partners
 from gateway.log import configure_logging, deployment_key, get_logger
 from gateway.runtime.home import secret
+from gateway.screening.default_checks import default_checks, refuse_unknown_checks
 from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import Settings
+from gateway.store.completer import run_completer
 from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key
 from gateway.store.open_objects import open_objects
@@ -51,6 +55,8 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
         When database or key are missing.
     ManifestError
         When the model repository's manifests break their contract.
+    PartnersError
+        When the partners file breaks its form or names a check that is not installed.
     """
     if not settings.store.database_url:
         raise UsageError("DATABASE_URL is not set.")
@@ -62,6 +68,8 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     )
     app[SETTINGS] = settings
     app[MANIFESTS] = load_manifests(settings.model_repository)
+    app[PARTNERS] = load_partners(settings)
+    refuse_unknown_checks(app[PARTNERS], app[MANIFESTS])
     app[LIFECYCLE] = Lifecycle()
     app[SLOTS] = Slots(settings.api.render_limit, settings.api.render_pending_limit)
     app.add_routes(health.routes)
@@ -71,6 +79,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.cleanup_ctx.append(_objects)
     if reaper:
         app.cleanup_ctx.append(_reaper)
+        app.cleanup_ctx.append(_completer)
     app.on_shutdown.append(_drain)
     return app
 
@@ -126,6 +135,17 @@ async def _objects(app: web.Application) -> AsyncIterator[None]:
 
 async def _reaper(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(run_reaper(app[DATABASE], app[SETTINGS].worker), name="reaper")
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _completer(app: web.Application) -> AsyncIterator[None]:
+    checks = partial(default_checks, app[MANIFESTS])
+    task = asyncio.create_task(
+        run_completer(app[DATABASE], app[PARTNERS], checks), name="completer"
+    )
     yield
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.intake.partners import Partners
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.keys import Principal
@@ -17,6 +18,9 @@ OBJECTS: web.AppKey[ObjectStore] = web.AppKey("objects")
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 """The settings of this process."""
+
+PARTNERS: web.AppKey[Partners] = web.AppKey("partners", Partners)
+"""Profiles of who sends, and the servers that requests may name."""
 
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
 """Whom authentication found; in the request."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
-from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL
+from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL
 from gateway.api.state import LIFECYCLE, MANIFESTS
 from gateway.exceptions import (
     InvalidJsonError,
@@ -20,11 +22,14 @@ from gateway.exceptions import (
     UnsupportedMediaTypeError,
 )
 from gateway.intake.header import MAX_UID_CHARACTERS, UID
+from gateway.intake.partners import Partner
 from gateway.results.json import screening_result
 from gateway.screening.clinical import read_clinical
+from gateway.screening.default_checks import default_checks
 from gateway.screening.findings import thresholds_json
 from gateway.screening.manifest import Manifest
 from gateway.store import screenings
+from gateway.store.default_order import checks_of_study
 from gateway.store.masks import find_mask
 from gateway.store.queue import LANES
 from gateway.store.screenings import EXAM_CONTEXTS
@@ -41,7 +46,9 @@ async def create_screening(request: web.Request) -> web.Response:
     """Ask for a study to be screened: 202 and where to look."""
     if request.app[LIFECYCLE].draining:
         raise OverloadedError("The server is stopping; try again.")
-    order = read_order(await _json_object(request), request.app[MANIFESTS])
+    manifests = request.app[MANIFESTS]
+    partner = request.app[PARTNERS].for_key(request[PRINCIPAL].tenant, request[PRINCIPAL].name)
+    order = read_order(await _json_object(request), manifests, partner)
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= MAXIMUM_IDEMPOTENCY_KEY_LENGTH:
         raise InvalidJsonError(
@@ -49,6 +56,11 @@ async def create_screening(request: web.Request) -> web.Response:
         )
     tenant = request[PRINCIPAL].tenant
     async with request.app[DATABASE].connection() as connection:
+        if not order.checks:
+            checks = await checks_of_study(
+                connection, tenant, order.study_instance_uid, partial(default_checks, manifests)
+            )
+            order = dataclasses.replace(order, checks=checks)
         row, _ = await screenings.create(connection, tenant, order, idempotency_key=key)
         released = await screenings.results(connection, row["screening_id"])
     return web.json_response(
@@ -91,8 +103,12 @@ async def list_checks(request: web.Request) -> web.Response:
     return web.json_response({"checks": [_check(m) for m in manifests if m.is_check]})
 
 
-def read_order(body: Mapping[str, Any], manifests: Mapping[str, Manifest]) -> screenings.Order:
-    """Read the body of ``POST /v1/screenings``.
+def read_order(
+    body: Mapping[str, Any], manifests: Mapping[str, Manifest], partner: Partner
+) -> screenings.Order:
+    """Read the body of ``POST /v1/screenings``; the partner's profile fills in what it lacks.
+
+    The checks are empty when neither names any.
 
     Raises
     ------
@@ -111,8 +127,9 @@ def read_order(body: Mapping[str, Any], manifests: Mapping[str, Manifest]) -> sc
     if not isinstance(uid, str) or len(uid) > MAX_UID_CHARACTERS or not UID.fullmatch(uid):
         raise InvalidJsonError("study_instance_uid must be a UID.")
     installed = [name for name, manifest in manifests.items() if manifest.is_check]
-    checks = body.get("checks", installed)
-    if not isinstance(checks, list) or not checks or not all(isinstance(c, str) for c in checks):
+    checks = body.get("checks", list(partner.checks or ()))
+    listed = isinstance(checks, list) and all(isinstance(name, str) for name in checks)
+    if not listed or ("checks" in body and not checks):
         raise InvalidJsonError("checks must be a list of names.")
     if missing := sorted(set(checks) - set(installed)):
         raise UnknownCheckError(
@@ -121,8 +138,8 @@ def read_order(body: Mapping[str, Any], manifests: Mapping[str, Manifest]) -> sc
     return screenings.Order(
         study_instance_uid=uid,
         checks=tuple(dict.fromkeys(checks)),
-        lane=_one_of(body, "lane", tuple(LANES), "routine"),
-        exam_context=_one_of(body, "exam_context", EXAM_CONTEXTS, "unknown"),
+        lane=_one_of(body, "lane", tuple(LANES), partner.lane),
+        exam_context=_one_of(body, "exam_context", EXAM_CONTEXTS, partner.exam_context),
         clinical=read_clinical(body.get("clinical", {})),
     )
 

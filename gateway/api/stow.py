@@ -6,7 +6,7 @@ import json
 
 from aiohttp import web
 
-from gateway.api.keys import DATABASE, OBJECTS, PRINCIPAL, SETTINGS
+from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL, SETTINGS
 from gateway.api.media import need_json
 from gateway.api.service_url import service_url
 from gateway.exceptions import NotFoundError
@@ -17,6 +17,7 @@ from gateway.intake.multipart import boundary_of
 from gateway.intake.resend import same_pixels
 from gateway.intake.stow import PART_TYPE, store
 from gateway.intake.stow_answer import answer
+from gateway.store.arrivals import note_arrivals
 from gateway.store.database import Connection
 from gateway.store.index import Outcome, add_instances
 from gateway.store.retry import persist
@@ -37,6 +38,7 @@ async def store_instances(request: web.Request) -> web.Response:
     if study and (len(study) > MAX_UID_CHARACTERS or not UID.fullmatch(study)):
         raise NotFoundError("The address names no Study Instance UID.")
     tenant = request[PRINCIPAL].tenant
+    partner = request.app[PARTNERS].for_key(tenant, request[PRINCIPAL].name)
     objects = request.app[OBJECTS]
 
     def same(old: Instance, new: Instance) -> bool:
@@ -44,7 +46,10 @@ async def store_instances(request: web.Request) -> web.Response:
 
     async def index(instances: list[Instance]) -> list[Outcome]:
         async def add(connection: Connection) -> list[Outcome]:
-            return await add_instances(connection, tenant, instances, same_pixels=same)
+            async with connection.transaction():  # one for both
+                outcomes = await add_instances(connection, tenant, instances, same_pixels=same)
+                await note_arrivals(connection, partner, outcomes)
+            return outcomes
 
         return await persist(request.app[DATABASE], add, patience_seconds=PATIENCE_SECONDS)
 

@@ -18,7 +18,15 @@ from gateway.exceptions import (
     NoPixelDataError,
 )
 from gateway.instance import Frame, Instance
-from gateway.intake.attributes import ATTRIBUTES, attributes_of, binary, encodings_of, numbers, text
+from gateway.intake.attributes import (
+    ATTRIBUTES,
+    SEQUENCES,
+    attributes_of,
+    binary,
+    encodings_of,
+    numbers,
+    text,
+)
 from gateway.intake.dataset import OpenDataset, open_dataset
 from gateway.intake.elements import UNDEFINED, Element
 from gateway.intake.geometry import TOP_TAGS, FrameGeometry, frame_geometries
@@ -54,6 +62,7 @@ OFFSETS, OFFSET_LENGTHS, PIXELS = 0x7FE00001, 0x7FE00002, 0x7FE00010
 WANTED = (
     TOP_TAGS
     | frozenset(ATTRIBUTES)
+    | SEQUENCES
     | {CHARSET, SOP_CLASS, SOP_INSTANCE, STUDY, SERIES, SAMPLES, PHOTOMETRIC, NUMBER_OF_FRAMES}
     | {ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION}
     | {PADDING, PADDING_LIMIT, OFFSETS, OFFSET_LENGTHS}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.instance import Instance
+from gateway.own_results import is_own_result
 from gateway.screening.manifest import Manifest
 from gateway.screening.modalities import without_check
 from gateway.screening.patient import age_reason, identity_reason
@@ -48,7 +49,7 @@ def choose_for_checks(
     Parameters
     ----------
     instances : sequence of Instance
-        All of one study.
+        All of one study; our own results among them are passed over.
     manifests : mapping
         All that are installed.
     checks : sequence of str
@@ -56,8 +57,9 @@ def choose_for_checks(
     policy : ScreeningSettings
         Of the site.
     """
-    every = group_series(instances)
-    identity = identity_reason(instances)
+    acquired = [one for one in instances if not is_own_result(one)]
+    every = group_series(acquired)
+    identity = identity_reason(acquired) if acquired else "only_results"
     by_series: dict[str, tuple[Series, list[Manifest]]] = {}
     left: list[Step] = []
     choices: dict[str, Choice] = {}

@@ -38,6 +38,11 @@ _ALL = (
         "该检查包含不止一位患者的图像。",
     ),
     Reason(
+        "only_results",
+        "The study holds nothing but results of this server.",
+        "该检查仅含本系统生成的结果。",
+    ),
+    Reason(
         "wrong_modality",
         "The study holds no series of this check's modality.",
         "该检查不含本项筛查所需模态的序列。",

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from gateway.exceptions import ConflictError, NotFoundError, StaleAttemptError
+from gateway.store.arrivals import settle
 from gateway.store.database import Connection
 from gateway.store.masks import Pointer, add_mask
 from gateway.store.queue import DEFER_SQL, enqueue, job_parameters
@@ -98,6 +99,7 @@ async def create(
         raise ConflictError(KEY_WAS_USED) from None
     row = await cursor.fetchone()
     assert row is not None
+    await settle(connection, tenant, order.study_instance_uid)
     await _event(connection, screening_id, tenant, "accepted", {"lane": order.lane})
     return row, True
 
