@@ -71,6 +71,11 @@ smoke: setup-dev
 durable: setup-dev
 	$(BIN)/pytest --every-step tests/integration/test_stow_durable.py tests/integration/test_stow_power.py
 
+# Damaged bodies, headers and pixels by the ten thousand; goes on where it was interrupted.
+.PHONY: fuzz
+fuzz: setup-dev
+	$(BIN)/python -m tests.fuzz --inputs 50000
+
 clean:
 	rm -rf .venv demo test-artefacts .mypy_cache .ruff_cache .pytest_cache
 
