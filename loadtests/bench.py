@@ -53,6 +53,12 @@ def _ingest_memory() -> list[dict[str, Any]]:
     return [run_memory()]
 
 
+def _qido(frames: int) -> list[dict[str, Any]]:
+    from loadtests.bench_qido import run
+
+    return [run(frames)]
+
+
 BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "transport": _transport,
     "decode": _decode,
@@ -93,14 +99,20 @@ def commit() -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the named benchmarks; exit with 1 when a ratio misses its goal."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("name", choices=[*BENCHES, "all"])
+    parser.add_argument("name", choices=[*BENCHES, "qido", "all"])
     parser.add_argument("--json", action="store_true", help="print one JSON object a benchmark")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=20_000_000,
+        help="of the index that qido fills (3.2 kB of disk each); qido is not part of all",
+    )
     args = parser.parse_args(argv)
     names = list(BENCHES) if args.name == "all" else [args.name]
     missed = False
     results = []
     for name in names:
-        for result in BENCHES[name]():
+        for result in _qido(args.frames) if name == "qido" else BENCHES[name]():
             full = {
                 **result,
                 "machine": machine(),
