@@ -18,6 +18,7 @@ from obstore.exceptions import GenericError
 
 from gateway.exceptions import NotFoundError
 from gateway.settings import StoreSettings
+from gateway.store.s3_blocks import Blocks
 from gateway.store.s3_client import connect, s3_named
 from gateway.store.s3_writer import S3Writer
 from gateway.store.segment import full_disk_named, read_range
@@ -60,6 +61,7 @@ class S3Objects:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._client: Any = connect(settings)
+        self._blocks = Blocks(lambda *wanted: bytes(self._range(*wanted)))
         self._hands = threading.BoundedSemaphore(AT_HAND)
 
     def begin(self, *, expected_bytes: int = 0) -> S3Writer:
@@ -77,7 +79,7 @@ class S3Objects:
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Read a range of an object; shorter than `length` only at the object's end."""
-        return bytes(self._range(_checked(key), offset, length))
+        return self._blocks.read(_checked(key), offset, length)
 
     @contextmanager
     def at_hand(self, ranges: Mapping[str, Ranges]) -> Iterator[FetchedObjects]:
@@ -104,6 +106,7 @@ class S3Objects:
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""
+        self._blocks.forget(key)
         with s3_named():
             obstore.delete(self._client, _checked(key))
 

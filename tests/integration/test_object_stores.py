@@ -17,6 +17,7 @@ from gateway.store import s3_client
 from gateway.store.objects import FolderObjects, ObjectStore, at_hand
 from gateway.store.open_objects import open_objects
 from gateway.store.s3 import FETCH_BYTES, S3Objects, merged
+from gateway.store.s3_blocks import BLOCK_BYTES, BLOCKS, Blocks
 from gateway.store.s3_client import credentials_from
 from gateway.store.s3_writer import OPEN_BYTES, PART_BYTES
 from tests.s3_server import S3Server
@@ -242,6 +243,37 @@ def test_a_series_in_one_segment_takes_few_requests(s3: S3Server, proxy: Proxy) 
         assert os.pread(file, 1000, 299 * length + 500) == data[299 * length + 500 :][:1000]
         os.close(file)
     assert len(proxy.seen) == -(-300 * length // FETCH_BYTES)
+
+
+def test_small_reads_that_follow_each_other_take_few_requests(s3: S3Server, proxy: Proxy) -> None:
+    """A study that is sent again is compared slice by slice with the one that is there."""
+    objects = bucket(s3, endpoint=proxy.url)
+    old, new = (stored(objects, random_bytes(2 * BLOCK_BYTES + 77)) for _ in range(2))
+    whole = {key: objects.read(key, 0, 10**9) for key in (old, new)}
+    proxy.seen.clear()
+    step = 99_991
+    for start in range(0, 2 * BLOCK_BYTES + 77, step):
+        for key in (old, new):
+            assert objects.read(key, start, step) == whole[key][start : start + step]
+    assert proxy.seen == ["GET"] * 6
+    objects.delete(old)
+    with pytest.raises(NotFoundError):
+        objects.read(old, 0, 5)
+
+
+def test_only_the_last_blocks_are_held() -> None:
+    """Memory is bounded, whatever is read."""
+    fetched: list[int] = []
+
+    def fetch(key: str, offset: int, length: int) -> bytes:
+        fetched.append(offset // BLOCK_BYTES)
+        return bytes(length)
+
+    blocks = Blocks(fetch)
+    for number in (*range(BLOCKS + 1), BLOCKS, 0):
+        blocks.read("k", number * BLOCK_BYTES + 5, 5)
+    assert fetched == [*range(BLOCKS + 1), 0]
+    assert len(blocks._held) == BLOCKS
 
 
 def test_near_ranges_are_fetched_as_one() -> None:
