@@ -87,3 +87,24 @@ SHM_BYTES = Gauge("onescan_shm_bytes", "Shared memory held by studies in hand.",
 TRITON_RESTARTS = Counter(
     "onescan_triton_restarts_total", "Restarts of Triton after a dead stub.", registry=REGISTRY
 )
+
+# --- dimse ------------------------------------------------------------------------------
+
+DIMSE_OPEN = Gauge(
+    "onescan_dimse_connections", "DIMSE connections that are open.", registry=REGISTRY
+)
+DIMSE_ASSOCIATIONS = Counter(
+    "onescan_dimse_associations_total",
+    "Associations with requestors, by how they ended.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+DIMSE_STORES = Counter(
+    "onescan_dimse_stores_total", "C-STORE requests, by status.", ["status"], registry=REGISTRY
+)
+DIMSE_STORE_SECONDS = Histogram(
+    "onescan_dimse_store_duration_seconds",
+    "Time from a C-STORE's command to its response.",
+    buckets=(0.003, *_SECONDS),
+    registry=REGISTRY,
+)

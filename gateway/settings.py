@@ -215,7 +215,67 @@ class ScreeningSettings:
     """``lung_rads_2022`` or ``c_lung_rads`` for lung nodules of screening exams."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DimseSettings:
+    """The DIMSE listener."""
+
+    host: str = "127.0.0.1"
+    """Loopback by default; an address of the hospital's network is a decision."""
+
+    port: int = 0
+    """0 means no listener; 11112 is the registered one, 2762 with TLS."""
+
+    ae_title: str = "ONESCAN"
+    """Ours."""
+
+    called_ae: str = "any"
+    """``exact`` rejects whoever calls another AE title than ours; ``any`` does not look."""
+
+    allowed_ae_titles: str = ""
+    """Calling AE titles, comma between; empty means all that a partner's profile names."""
+
+    open_tenant: str = ""
+    """Tenant of peers without a profile; empty rejects them."""
+
+    certificate: str = ""
+    """PEM file; with one every association is TLS 1.2 or later."""
+
+    key: str = ""
+    """PEM file of its private key; empty means that the certificate's file has it."""
+
+    client_ca: str = ""
+    """PEM file; with one a peer without a certificate of it is refused."""
+
+    max_associations: int = 16
+    """Further ones are rejected as transient."""
+
+    max_pdu_bytes: int = 262144
+    """What a peer may send in one PDU."""
+
+    request_seconds: float = 10.0
+    """Between the connection and the association request."""
+
+    idle_seconds: float = 120.0
+    """Silence between two messages after which an association is aborted."""
+
+    stall_seconds: float = 30.0
+    """Silence within a message after which an association is aborted."""
+
+    patience_seconds: float = 20.0
+    """A sender waits so long for PostgreSQL to come back, then it is told A700."""
+
+    drain_seconds: float = 15.0
+    """What the instance in hand gets after SIGTERM."""
+
+    commitment_days: int = 7
+    """How long the result of a storage commitment is kept for its asker."""
+
+    metrics_port: int = 0
+    """Port of the listener's own ``/metrics`` on loopback; 0 has none."""
+
+
 CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("dimse", "called_ae"): ("any", "exact"),
     ("screening", "missing_age"): ("accept", "refuse"),
     ("screening", "screening_rule"): ("lung_rads_2022", "c_lung_rads"),
 }
@@ -236,6 +296,7 @@ class Settings:
     triton: TritonSettings = TritonSettings()
     worker: WorkerSettings = WorkerSettings()
     screening: ScreeningSettings = ScreeningSettings()
+    dimse: DimseSettings = DimseSettings()
 
     @property
     def model_repository(self) -> Path:
@@ -323,6 +384,7 @@ def _group_type(name: str) -> Any:
         "triton": TritonSettings,
         "worker": WorkerSettings,
         "screening": ScreeningSettings,
+        "dimse": DimseSettings,
     }[name]
 
 

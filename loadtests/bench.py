@@ -53,6 +53,12 @@ def _ingest_memory() -> list[dict[str, Any]]:
     return [run_memory()]
 
 
+def _dimse() -> list[dict[str, Any]]:
+    from loadtests.bench_dimse import run
+
+    return [run()]
+
+
 def _qido(frames: int) -> list[dict[str, Any]]:
     from loadtests.bench_qido import run
 
@@ -66,6 +72,7 @@ BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "study": _study,
     "ingest": _ingest,
     "ingest-memory": _ingest_memory,
+    "dimse": _dimse,
 }
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.commands import (
+    archive,
     calibrate,
     demo,
+    dimse,
     inspect,
     migrate,
     models,
@@ -47,6 +49,8 @@ COMMANDS: tuple[Command, ...] = (
     partners,
     calibrate,
     serve,
+    dimse,
+    archive,
     worker,
     migrate,
 )

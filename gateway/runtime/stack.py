@@ -1,4 +1,4 @@
-"""The whole server in one process tree: PostgreSQL, Triton, api, worker."""
+"""The whole server in one process tree: PostgreSQL, Triton, api, worker, and DIMSE if asked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from gateway.exceptions import OneScanError, RuntimeFailure
 from gateway.runtime import janitor
 from gateway.runtime.home import Home
-from gateway.runtime.ports import answers, free_port, refuse_taken_port
+from gateway.runtime.ports import answers, free_port, listens, refuse_taken_port
 from gateway.runtime.postgres import EmbeddedPostgres
 from gateway.runtime.supervisor import PROBE_SECONDS, Child, Supervisor
 from gateway.runtime.triton import EmbeddedTriton
@@ -137,6 +137,9 @@ async def running_url(settings: Settings) -> str:
 async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Server:
     port = settings.api.port or free_port(settings.api.host)
     refuse_taken_port(settings.api.host, port)
+    dimse = settings.dimse
+    if dimse.port:
+        refuse_taken_port(dimse.host, dimse.port)
     database = asyncio.create_task(_database(settings, home, supervisor))
     models = asyncio.create_task(_models(settings, home, supervisor))
     try:
@@ -160,6 +163,16 @@ async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Serv
     await supervisor.start(
         _service(settings, "api", "serve", lambda: answers(host, port, "/livez"))
     )
+    if dimse.port:
+        await supervisor.start(
+            _service(
+                settings,
+                "dimse",
+                "dimse",
+                lambda: listens(dimse.host, dimse.port),
+                drain_seconds=dimse.drain_seconds,
+            )
+        )
     await _until_serving(host, port, supervisor)
     url = f"http://{settings.api.host}:{port}"
     home.url.write_text(url)

@@ -77,7 +77,7 @@ async def add_new_instance(
                 await connection.execute(ADD_FRAME, of_frame)
             await describe(connection, tenant, {study: day}, new=[instance], changed=[instance])
         row = await added.fetchone()
-    except psycopg.errors.CheckViolation:  # its day's partition was dropped
+    except psycopg.IntegrityError:  # its study or its day was dropped
         row = None
     if row is None or row["day"] != day:
         await connection.rollback()

@@ -86,6 +86,15 @@ def test_data_flows_one_way() -> None:
     assert not found
 
 
+def test_dimse_knows_intake_and_store_only() -> None:
+    """Beside the api: it takes instances in, and nobody but a command asks it to."""
+    behind = ("study", "screening", "results", "api", "commands", "runtime", "worker", "triton")
+    assert sources("gateway/dimse")
+    assert not offenders(sources("gateway/dimse"), *(f"gateway.{room}" for room in behind))
+    rooms = ("api", "intake", "store", "study", "screening", "results", "runtime")
+    assert not offenders(sources(*(f"gateway/{room}" for room in rooms)), "gateway.dimse")
+
+
 def test_model_py_files_only_translate() -> None:
     """A model.py has no arithmetic operator outside slices and string building."""
     paths = [

@@ -21,6 +21,7 @@ import pytest
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime.home import Home, discard
 from gateway.runtime.janitor import leftovers
+from gateway.runtime.ports import free_port
 from gateway.runtime.processes import marked
 from gateway.runtime.stack import Server, embedded, run_stack
 from gateway.settings import ApiSettings, Settings, TritonSettings
@@ -66,9 +67,13 @@ async def eventually(condition: Callable[[], bool]) -> None:
 async def test_it_serves_is_stopped_and_leaves_nothing(settings: Settings) -> None:
     """Ready means that the api answers; stop ends every process and region, and the address."""
     stop, seen = asyncio.Event(), []
+    dimse = dataclasses.replace(settings.dimse, port=free_port("127.0.0.1"))
+    settings = dataclasses.replace(settings, dimse=dimse)
 
     def ready(server: Server) -> None:
-        pids = {name: server.supervisor.pid(name) for name in CHILDREN}
+        pids = {name: server.supervisor.pid(name) for name in (*CHILDREN, "dimse")}
+        with socket.create_connection(("127.0.0.1", dimse.port), 5):
+            pass
         seen.append((server, pids, processes_of(settings.home)))
         stop.set()
 
