@@ -47,10 +47,14 @@ class Slots:
             await self._slots.acquire()
         finally:
             self.pending_count -= 1
-        try:
-            return await asyncio.to_thread(function, *args, **kwargs)
-        finally:
-            self._slots.release()
+        work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        work.add_done_callback(self._done)
+        return await asyncio.shield(work)  # a thread cannot be cancelled, so it keeps its slot
+
+    def _done(self, work: asyncio.Future[T]) -> None:
+        self._slots.release()
+        if not work.cancelled():
+            work.exception()  # told to the request, if that is still there
 
 
 SLOTS: web.AppKey[Slots] = web.AppKey("slots", Slots)

@@ -18,6 +18,7 @@ from gateway.api.service_url import ROOT, service_url
 from gateway.api.slots import SLOTS
 from gateway.exceptions import NotAcceptableError, NotFoundError, PixelDataError
 from gateway.intake.dicom_json import JSON
+from gateway.intake.header import MAX_UID_CHARACTERS, UID
 from gateway.store.locate import StoredFile, stored_files
 from gateway.study.metadata import metadata
 from gateway.study.retrieve import explicit_file
@@ -26,7 +27,7 @@ from gateway.study.transcode import EXPLICIT_LITTLE, can_transcode
 CHUNK_BYTES = 1024**2
 """Read and sent at once."""
 
-MAX_TRANSCODED_BYTES = 512 * 1024**2
+MAX_TRANSCODED_BYTES = 256 * 1024**2
 """Of a stored file that is rewritten, which happens in memory; larger ones are given as stored."""
 
 METADATA_AT_ONCE = 16
@@ -98,6 +99,12 @@ async def files_of(request: web.Request) -> list[StoredFile]:
         When there are none.
     """
     named = request.match_info
+    if not all(
+        len(uid) <= MAX_UID_CHARACTERS and UID.fullmatch(uid)
+        for name, uid in named.items()
+        if name in ("study", "series", "instance")
+    ):
+        raise NotFoundError("The address names no UID.")
     async with request.app[DATABASE].connection() as connection:
         files = await stored_files(
             connection,

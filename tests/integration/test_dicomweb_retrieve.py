@@ -231,6 +231,7 @@ def test_a_form_that_is_not_given_is_406(service: DicomWeb, path: str, accept: s
     "path",
     [
         "/studies/1.2.3.99",
+        "/studies/a%00b",
         f"/studies/{STUDY}/series/1.2.3",
         f"/studies/{STUDY}/series/{SERIES}/instances/1.2.3",
         "/studies/1.2.3.99/metadata",

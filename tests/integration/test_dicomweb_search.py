@@ -122,6 +122,11 @@ def test_a_search_that_is_cut_says_so_and_pages_are_whole(service: DicomWeb) -> 
     assert [item["0020000D"]["Value"][0] for item in response.json()] == uids[:MOST]
 
 
+def test_a_path_that_names_no_uid_finds_nothing(service: DicomWeb) -> None:
+    response = service.get("/studies/a%00b/series")
+    assert (response.status_code, response.json()["code"]) == (400, "request.invalid_query")
+
+
 def test_fuzzy_matching_is_literal_and_says_so(service: DicomWeb) -> None:
     response = service.get("/studies?fuzzymatching=true&PatientName=yamada*")
     assert len(response.json()) == 1

@@ -90,3 +90,24 @@ async def test_no_more_work_than_slots_and_a_queue_that_ends() -> None:
     release.set()
     assert await asyncio.gather(*tasks) == [0, 1, 2]
     slots.admit()
+
+
+async def test_work_whose_client_left_keeps_its_slot() -> None:
+    """A thread cannot be cancelled; the next piece waits for its end."""
+    slots, release, begun = Slots(1, 5), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        release.wait(10)
+        raise ValueError("nobody asks any more")
+
+    left = asyncio.create_task(slots.run(work))
+    await asyncio.to_thread(begun.wait, 10)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    following = asyncio.create_task(slots.run(int, 7))
+    await asyncio.sleep(0.05)
+    assert not following.done()
+    release.set()
+    assert await following == 7
