@@ -24,6 +24,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + InvalidQueryError              400
       - UnknownQueryKeyError         400
     + UnknownCheckError              400
+    + UnknownSourceError             400
     + InvalidClinicalError           400
       - UnknownClinicalError         400
       - ClinicalUnitError            400
@@ -87,6 +88,13 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + PacsIncompleteError            502
   x ManifestError                    500, a pipeline.toml breaks its contract
   x ThresholdSetError                500, a site's thresholds cannot be read
+  x SourceError                      502, a remote source did not do what we asked
+    + SourceUnreachableError         503
+    + SourceNotFoundError            404
+    + SourceRefusedError             502
+    + SourceTooLargeError            413
+    + SeveralStudiesError            409
+    + SourceUnsupportedError         501
   x PartnersError                    500, the partners file cannot be read
   x StaleAttemptError                409, a late worker's write is refused
   x RuntimeFailure                   an embedded server did not start or stay up
@@ -243,6 +251,12 @@ class UnknownCheckError(RequestError):
     """No check of that name is installed."""
 
     code = "request.unknown_check"
+
+
+class UnknownSourceError(RequestError):
+    """No remote source of that name may be asked."""
+
+    code = "request.unknown_source"
 
 
 class InvalidClinicalError(RequestError):
@@ -665,6 +679,54 @@ class ThresholdSetError(OneScanError):
     """A site's threshold set cannot be read."""
 
     code = "thresholds.invalid"
+
+
+class SourceError(OneScanError):
+    """The remote source's answer is not a study."""
+
+    code = "source.invalid"
+    status = 502
+
+
+class SourceUnreachableError(SourceError):
+    """The remote source cannot be reached, or is busy."""
+
+    code = "source.unreachable"
+    status = 503
+
+
+class SourceNotFoundError(SourceError):
+    """The remote source has no such study."""
+
+    code = "source.not_found"
+    status = 404
+
+
+class SourceRefusedError(SourceError):
+    """The remote source refuses the request."""
+
+    code = "source.refused"
+
+
+class SourceTooLargeError(SourceError):
+    """The remote source sends more than a study may have."""
+
+    code = "source.too_large"
+    status = 413
+
+
+class SeveralStudiesError(SourceError):
+    """The prefix holds several studies, and the request names none of them."""
+
+    code = "source.several_studies"
+    status = 409
+
+
+class SourceUnsupportedError(SourceError):
+    """Studies are not fetched from a source of this kind yet."""
+
+    code = "source.unsupported"
+    status = 501
 
 
 class PartnersError(OneScanError):

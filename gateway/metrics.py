@@ -59,6 +59,12 @@ WORKERS = Gauge("onescan_workers", "Workers seen lately.", ["triton"], registry=
 REAPED = Counter(
     "onescan_reaped_total", "Screenings that the reaper took up.", ["outcome"], registry=REGISTRY
 )
+FETCHES = Counter(
+    "onescan_fetches_total",
+    "Attempts at fetching a study from a remote source, by how they ended.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 COMPLETED = Counter(
     "onescan_completed_total",
     "Screenings made because a study had been quiet.",

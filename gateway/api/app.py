@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from functools import partial
+from uuid import uuid4
 
 from aiohttp import web
 
@@ -18,6 +21,8 @@ from gateway.api.middlewares import measure, tell_errors
 from gateway.api.slots import SLOTS, Slots
 from gateway.api.state import LIFECYCLE, MANIFESTS, Lifecycle
 from gateway.exceptions import UsageError
+from gateway.fetcher import run_fetcher
+from gateway.fetcher.kit import FetchKit, FetchLimits
 from gateway.intake.partners_reader import load_partners
 from gateway.log import configure_logging, deployment_key, get_logger
 from gateway.runtime.home import secret
@@ -80,6 +85,8 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     if reaper:
         app.cleanup_ctx.append(_reaper)
         app.cleanup_ctx.append(_completer)
+        if app[PARTNERS].sources:
+            app.cleanup_ctx.append(_fetcher)
     app.on_shutdown.append(_drain)
     return app
 
@@ -146,6 +153,24 @@ async def _completer(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(
         run_completer(app[DATABASE], app[PARTNERS], checks), name="completer"
     )
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _fetcher(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    kit = FetchKit(
+        name=f"fetch-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}",
+        database=app[DATABASE],
+        objects=app[OBJECTS],
+        partners=app[PARTNERS],
+        default_checks=partial(default_checks, app[MANIFESTS]),
+        worker=settings.worker,
+        limits=FetchLimits(max_instance_bytes=settings.api.max_instance_bytes),
+    )
+    task = asyncio.create_task(run_fetcher(kit), name="fetcher")
     yield
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -13,6 +13,7 @@ from uuid import UUID
 from aiohttp import web
 
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL
+from gateway.api.sources import check_source, read_source
 from gateway.api.state import LIFECYCLE, MANIFESTS
 from gateway.exceptions import (
     InvalidJsonError,
@@ -36,7 +37,7 @@ from gateway.store.screenings import EXAM_CONTEXTS
 
 MAXIMUM_IDEMPOTENCY_KEY_LENGTH = 255
 
-_FIELDS = ("study_instance_uid", "checks", "lane", "exam_context", "clinical")
+_FIELDS = ("study_instance_uid", "checks", "lane", "exam_context", "clinical", "source")
 
 routes = web.RouteTableDef()
 
@@ -49,6 +50,8 @@ async def create_screening(request: web.Request) -> web.Response:
     manifests = request.app[MANIFESTS]
     partner = request.app[PARTNERS].for_key(request[PRINCIPAL].tenant, request[PRINCIPAL].name)
     order = read_order(await _json_object(request), manifests, partner)
+    if order.source is not None:
+        check_source(order.source, request.app[PARTNERS], request[PRINCIPAL].tenant)
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= MAXIMUM_IDEMPOTENCY_KEY_LENGTH:
         raise InvalidJsonError(
@@ -56,7 +59,7 @@ async def create_screening(request: web.Request) -> web.Response:
         )
     tenant = request[PRINCIPAL].tenant
     async with request.app[DATABASE].connection() as connection:
-        if not order.checks:
+        if not order.checks and order.source is None:
             checks = await checks_of_study(
                 connection, tenant, order.study_instance_uid, partial(default_checks, manifests)
             )
@@ -123,8 +126,11 @@ def read_order(
         raise InvalidJsonError(
             f"Unknown field {unknown[0][:40]!r}; known are {', '.join(_FIELDS)}."
         )
+    source = read_source(body)
     uid = body.get("study_instance_uid")
-    if not isinstance(uid, str) or len(uid) > MAX_UID_CHARACTERS or not UID.fullmatch(uid):
+    if source is not None and "s3" in source and "study_instance_uid" not in body:
+        uid = ""
+    elif not isinstance(uid, str) or len(uid) > MAX_UID_CHARACTERS or not UID.fullmatch(uid):
         raise InvalidJsonError("study_instance_uid must be a UID.")
     installed = [name for name, manifest in manifests.items() if manifest.is_check]
     checks = body.get("checks", list(partner.checks or ()))
@@ -141,6 +147,7 @@ def read_order(
         lane=_one_of(body, "lane", tuple(LANES), partner.lane),
         exam_context=_one_of(body, "exam_context", EXAM_CONTEXTS, partner.exam_context),
         clinical=read_clinical(body.get("clinical", {})),
+        source=source,
     )
 
 

@@ -87,13 +87,23 @@ async def store(
     )
     try:
         await _write(chunks, MultipartParser(boundary), receiver, max_instance_bytes)
-        await _in_thread(receiver.commit)
     except BaseException:
-        await _in_thread(receiver.abort)
+        await in_thread(receiver.abort)
+        raise
+    if not receiver.received:
+        await in_thread(receiver.abort)
+        raise InvalidMultipartError("The body has no part.")
+    return await commit(receiver, objects, index)
+
+
+async def commit(receiver: Receiver, objects: ObjectStore, index: Index) -> list[Received]:
+    """Make durable and index what a receiver has; see `store`."""
+    try:
+        await in_thread(receiver.commit)
+    except BaseException:
+        await in_thread(receiver.abort)
         raise
     received = receiver.received
-    if not received:
-        raise InvalidMultipartError("The body has no part.")
     instances = [item.instance for item in received if item.instance is not None]
     if not instances:
         return received
@@ -102,13 +112,13 @@ async def store(
     except StoreUnavailableError:
         raise  # it may have been committed; the orphan sweep looks the segments up later
     except Exception:
-        await _in_thread(receiver.abort)
+        await in_thread(receiver.abort)
         raise
     used = {o.instance.object_key for o in outcomes if o.status == Status.STORED}
     for key in receiver.keys:
         if key not in used:  # nothing but copies of what is there
             with suppress(StoreUnavailableError):  # the orphan sweep finds it later
-                await _in_thread(objects.delete, key)
+                await in_thread(objects.delete, key)
     told = iter(outcomes)
     return [item if item.instance is None else _judged(item, next(told)) for item in received]
 
@@ -133,15 +143,15 @@ async def _write(
             if batch.bytes >= BATCH_BYTES:
                 if writing is not None:
                     await writing
-                writing = asyncio.create_task(_in_thread(receiver.perform, batch.take()))
+                writing = asyncio.create_task(in_thread(receiver.perform, batch.take()))
         parser.close()
     finally:
         if writing is not None:
             await writing
-    await _in_thread(receiver.perform, batch.take())
+    await in_thread(receiver.perform, batch.take())
 
 
-async def _in_thread(function: Callable[..., None], *arguments: Any) -> None:
+async def in_thread(function: Callable[..., None], *arguments: Any) -> None:
     """Run a blocking function in a thread and, even when cancelled, wait for its end.
 
     So that no thread still writes to a segment that is being taken back.

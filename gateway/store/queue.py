@@ -18,7 +18,10 @@ from psycopg.types.json import Jsonb
 from gateway.store.database import Connection
 
 TASK = "screen"
-"""Name of the one task; its arguments are ``screening_id`` and ``attempt``."""
+"""Name of the workers' one task; its arguments are ``screening_id`` and ``attempt``."""
+
+FETCH = "fetch"
+"""Queue and task of screenings whose study has yet to be fetched; the api's fetcher takes them."""
 
 LANES: dict[str, int] = {"stat": 10, "routine": 0, "backfill": -10}
 """Lane → priority; each lane is a queue."""
@@ -30,27 +33,40 @@ log = logging.getLogger("onescan.queue")
 
 DEFER_SQL = (
     "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY["
-    " ROW(%(lane)s, '" + TASK + "', %(priority)s, NULL, NULL, %(arguments)s, NULL)"
+    " ROW(%(queue)s, %(task)s, %(priority)s, NULL, NULL, %(arguments)s, NULL)"
     "::procrastinate_job_to_defer_v1])) AS job_id"
 )
 """Defers one job in the caller's transaction; see `job_parameters`."""
 
 
-def job_parameters(screening_id: str, attempt: int, lane: str) -> dict[str, Any]:
-    """Give the parameters of `DEFER_SQL`."""
+def job_parameters(
+    screening_id: str, attempt: int, lane: str, *, fetch: bool = False
+) -> dict[str, Any]:
+    """Give the parameters of `DEFER_SQL`, and the lane."""
     return {
         "lane": lane,
+        "queue": FETCH if fetch else lane,
+        "task": FETCH if fetch else TASK,
         "priority": LANES[lane],
         "arguments": Jsonb({"screening_id": screening_id, "attempt": attempt}),
     }
 
 
 async def enqueue(connection: Connection, screening_id: str, attempt: int, lane: str) -> None:
-    """Defer a job for a screening that exists and make it the screening's job."""
+    """Defer a job for a screening that exists and make it the screening's job.
+
+    A study that has yet to be fetched is fetched first, whoever brings the screening back.
+    """
+    unfetched = await connection.execute(
+        "SELECT 1 FROM screenings WHERE screening_id = %s"
+        " AND source IS NOT NULL AND fetched_at IS NULL",
+        (screening_id,),
+    )
+    fetch = await unfetched.fetchone() is not None
     await connection.execute(
         f"WITH job AS ({DEFER_SQL}) UPDATE screenings SET job_id = job.job_id FROM job"
         " WHERE screening_id = %(screening_id)s",
-        {"screening_id": screening_id, **job_parameters(screening_id, attempt, lane)},
+        {"screening_id": screening_id, **job_parameters(screening_id, attempt, lane, fetch=fetch)},
     )
 
 

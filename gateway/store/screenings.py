@@ -36,10 +36,14 @@ class Order:
     """What a partner asks for."""
 
     study_instance_uid: str
+    """Empty while a study of a bucket has not been fetched."""
+
     checks: tuple[str, ...]
     lane: str = "routine"
     exam_context: str = "unknown"
     clinical: Mapping[str, Any]
+    source: Mapping[str, Any] | None = None
+    """Where the study is fetched from first; None means that it is here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +84,15 @@ async def create(
     ConflictError
         When the idempotency key was used with another body.
     """
-    study = await connection.execute(
-        "SELECT 1 FROM studies WHERE tenant = %s AND study_instance_uid = %s FOR NO KEY UPDATE",
-        (tenant, order.study_instance_uid),
-    )  # holds back a concurrent request, so that versions are counted one after another
-    if await study.fetchone() is None:
-        raise NotFoundError("No study of that UID has been received.")
+    await lock_versions(connection, tenant, order.study_instance_uid)
+    if order.source is None:
+        study = await connection.execute(
+            "SELECT 1 FROM studies WHERE tenant = %s AND study_instance_uid = %s"
+            " FOR NO KEY UPDATE",
+            (tenant, order.study_instance_uid),
+        )
+        if await study.fetchone() is None:
+            raise NotFoundError("No study of that UID has been received.")
     if idempotency_key is not None:
         known = await _by_key(connection, tenant, idempotency_key)
         if known is not None:
@@ -99,7 +106,8 @@ async def create(
         raise ConflictError(KEY_WAS_USED) from None
     row = await cursor.fetchone()
     assert row is not None
-    await settle(connection, tenant, order.study_instance_uid)
+    if order.source is None:
+        await settle(connection, tenant, order.study_instance_uid)
     await _event(connection, screening_id, tenant, "accepted", {"lane": order.lane})
     return row, True
 
@@ -115,14 +123,14 @@ def _insert(
             WHERE tenant = %(tenant)s AND study_instance_uid = %(study)s
             ORDER BY version DESC LIMIT 1)
         INSERT INTO screenings (screening_id, tenant, study_instance_uid, version, supersedes,
-            checks, lane, exam_context, clinical, job_id, idempotency_key)
-        SELECT %(id)s, %(tenant)s, %(study)s, coalesce((SELECT version FROM latest), 0) + 1,
-            (SELECT screening_id FROM latest), %(checks)s, %(lane)s, %(exam_context)s,
-            %(clinical)s, job.job_id, %(key)s
+            checks, lane, exam_context, clinical, job_id, idempotency_key, source)
+        SELECT %(id)s, %(tenant)s, nullif(%(study)s, ''),
+            coalesce((SELECT version FROM latest), 0) + 1, (SELECT screening_id FROM latest), %(checks)s, %(lane)s, %(exam_context)s,
+            %(clinical)s, job.job_id, %(key)s, %(source)s
         FROM job RETURNING *
         """,
         {
-            **job_parameters(str(screening_id), 1, order.lane),
+            **job_parameters(str(screening_id), 1, order.lane, fetch=order.source is not None),
             "id": screening_id,
             "tenant": tenant,
             "study": order.study_instance_uid,
@@ -130,6 +138,7 @@ def _insert(
             "exam_context": order.exam_context,
             "clinical": Jsonb(dict(order.clinical)),
             "key": idempotency_key,
+            "source": None if order.source is None else Jsonb(dict(order.source)),
         },
     )
 
@@ -197,13 +206,72 @@ async def claim(
         tenant=row["tenant"],
         lane=row["lane"],
         order=Order(
-            study_instance_uid=row["study_instance_uid"],
+            study_instance_uid=row["study_instance_uid"] or "",
             checks=tuple(row["checks"]),
             lane=row["lane"],
             exam_context=row["exam_context"] or "unknown",
             clinical=row["clinical"],
+            source=None if row["fetched_at"] else row["source"],
         ),
     )
+
+
+async def lock_versions(connection: Connection, tenant: str, study_instance_uid: str) -> None:
+    """Hold back others who count a version of the study, which need not be here yet."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('version/' || %s || '/' || %s, 0))",
+        (tenant, study_instance_uid),
+    )
+
+
+async def fetched(
+    connection: Connection, held: Claim, study_instance_uid: str, checks: tuple[str, ...]
+) -> None:
+    """Note that the study is here and pass the screening on to its lane.
+
+    A study whose UID was not known before gets its version now. A lost answer's repetition finds
+    the claim gone and is stale, which changes nothing.
+
+    Raises
+    ------
+    StaleAttemptError
+        When the attempt was given up.
+    """
+    await lock_versions(connection, held.tenant, study_instance_uid)
+    cursor = await connection.execute(
+        f"""
+        WITH latest AS (
+            SELECT screening_id, version FROM screenings WHERE tenant = %(tenant)s
+                AND study_instance_uid = %(study)s ORDER BY version DESC LIMIT 1)
+        UPDATE screenings SET state = 'accepted', worker = NULL, fetched_at = now(),
+            version = CASE WHEN study_instance_uid IS NULL
+                THEN coalesce((SELECT version FROM latest), 0) + 1 ELSE version END,
+            supersedes = CASE WHEN study_instance_uid IS NULL
+                THEN (SELECT screening_id FROM latest) ELSE supersedes END,
+            study_instance_uid = %(study)s, checks = %(checks)s
+        WHERE {_FENCE} AND state = 'running'
+        """,
+        {
+            **held.fence,
+            "tenant": held.tenant,
+            "study": study_instance_uid,
+            "checks": list(checks),
+        },
+    )
+    if cursor.rowcount == 0:
+        raise StaleAttemptError()
+    await settle(connection, held.tenant, study_instance_uid)
+    await enqueue(connection, str(held.screening_id), held.attempt, held.lane)
+    await _event(connection, held.screening_id, held.tenant, "fetched", {})
+
+
+async def beat(connection: Connection, held: Claim) -> bool:
+    """Say that the attempt is alive; False when it was given up."""
+    cursor = await connection.execute(
+        f"UPDATE screenings SET heartbeat_at = now() WHERE {_FENCE} AND state = 'running'",
+        held.fence,
+    )
+    return cursor.rowcount == 1
 
 
 async def enter_stage(connection: Connection, held: Claim, stage: str) -> None:
