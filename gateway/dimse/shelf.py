@@ -72,6 +72,11 @@ class Shelf:
             or time.monotonic() - self._opened > SEGMENT_SECONDS
         )
 
+    @property
+    def is_near(self) -> bool:
+        """Tell whether writing goes to the page cache and no further."""
+        return isinstance(self._writer, GrowingSegment)
+
     def open(self) -> None:
         """Open a segment; raises StorageFullError when there is no room."""
         self.close()

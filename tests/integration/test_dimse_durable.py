@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,22 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from gateway.dimse.depot import Depot
+from gateway.dimse.sender import Label
+from gateway.dimse.sender import Sender as Sender_
+from gateway.exceptions import InstanceError, InstanceTooLargeError
 from gateway.intake.header import read_header
+from gateway.intake.partners import Partner
+from gateway.settings import StoreSettings
 from gateway.store.database import Database
 from gateway.store.index import add_instances
 from gateway.store.index_one import add_new_instance, study_day
 from gateway.store.keys import ensure_tenant
+from gateway.store.s3 import S3Objects
 from loadtests.dimse_sender import Sender, data_sets
-from tests.ct_files import ct_dataset, part10
+from tests.ct_files import CT_IMAGE, ct_dataset, part10
 from tests.dimse_server import listening
+from tests.s3_server import S3Server
 
 pytestmark = pytest.mark.postgres
 
@@ -136,3 +145,33 @@ async def test_what_is_known_or_not_simple_is_left_to_the_bulk_way(database_url:
         async with database.connection() as connection:
             assert await add_new_instance(connection, "t", other, day) is None
         assert rows(database_url, "t") == before
+
+
+async def test_into_a_bucket_each_instance_is_an_object(database_url: str, s3: S3Server) -> None:
+    """Nothing grows there: a new instance is one object, a copy or a refused one leaves none."""
+    objects = S3Objects(StoreSettings(objects=s3.url, s3_endpoint=s3.endpoint))
+    sets = data_sets(2, size=32)
+    sender = Sender_(
+        partner=Partner(name="p", tenant="t"), calling="A", called="B", address="127.0.0.1"
+    )
+    with ThreadPoolExecutor(4) as executor:
+        async with Database(database_url, size=2) as database:
+            async with database.connection() as connection:
+                await ensure_tenant(connection, "t")
+            depot = Depot(
+                database, objects, executor, max_instance_bytes=2**20, patience_seconds=10
+            )
+            async with depot.storing(sender) as store:
+                for uid, data in (*sets, sets[0]):
+                    label = Label(
+                        sop_class_uid=CT_IMAGE,
+                        sop_instance_uid=uid,
+                        transfer_syntax_uid="1.2.840.10008.1.2.1",
+                    )
+                    await store(label, data)
+                with pytest.raises(InstanceError):
+                    await store(dataclasses.replace(label, sop_instance_uid="1.2.3"), sets[1][1])
+                with pytest.raises(InstanceTooLargeError):
+                    await store(label, bytes(2**20))
+    assert len(list(objects.list())) == 2
+    assert len(rows(database_url, "t")["instances"]) == 2
