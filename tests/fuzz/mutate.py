@@ -34,7 +34,7 @@ def files(draw: st.DrawFn) -> bytes:
     """Draw a file with one to five damages; sometimes none."""
     seed = draw(st.sampled_from(seeds()))
     data = bytearray(seed.data)
-    for _ in range(draw(st.integers(0, 4)) + draw(st.integers(0, 1))):
+    for _ in range(draw(st.sampled_from((0, 1, 1, 1, 2, 2, 3, 5)))):
         draw(st.sampled_from(DAMAGES))(draw, data, seed)
     return bytes(data)
 
@@ -46,6 +46,15 @@ def _at(draw: st.DrawFn, data: bytearray) -> int:
 def _byte(draw: st.DrawFn, data: bytearray, seed: Seed) -> None:
     if data:
         data[_at(draw, data)] = draw(st.integers(0, 255))
+
+
+def _pixels(draw: st.DrawFn, data: bytearray, seed: Seed) -> None:
+    """Overwrite bytes of the pixel data, which for most decoders is a stream of their own."""
+    start = seed.places[-1].value if seed.places else len(data) // 2
+    if start < len(data):
+        at = draw(st.integers(start, len(data) - 1))
+        damage = draw(st.binary(min_size=1, max_size=8))[: len(data) - at]
+        data[at : at + len(damage)] = damage
 
 
 def _truncate(draw: st.DrawFn, data: bytearray, seed: Seed) -> None:
@@ -136,9 +145,10 @@ def _fragment(draw: st.DrawFn, data: bytearray, seed: Seed) -> None:
 
 
 DAMAGES: tuple[Any, ...] = (
-    *(_byte, _truncate, _insert, _delete, _repeat, _length, _length, _vr, _value, _value),
-    *(_nest, _swap, _syntax, _fragment),
+    *(_byte, _pixels, _pixels, _pixels, _value, _value, _value, _syntax, _fragment, _swap, _vr),
+    *(_length, _nest, _truncate, _insert, _delete, _repeat),
 )
+"""Those that leave most of the file whole are drawn more often: they get further in."""
 
 
 @st.composite
@@ -150,7 +160,7 @@ def bodies(draw: st.DrawFn) -> list[bytes]:
         headers = draw(
             st.sampled_from(
                 (
-                    *(b"Content-Type: application/dicom\r\n",) * 5,
+                    *(b"Content-Type: application/dicom\r\n",) * 40,
                     b"",
                     b"Content-Type: text/plain\r\n",
                     b"no colon\r\n",
@@ -161,10 +171,10 @@ def bodies(draw: st.DrawFn) -> list[bytes]:
                 )
             )
         )
-        end = draw(st.sampled_from((*(b"\r\n",) * 6, b"\n", b"  \r\n", b"--\r\n", b"x\r\n")))
+        end = draw(st.sampled_from((*(b"\r\n",) * 40, b"\n", b"  \r\n", b"--\r\n", b"x\r\n")))
         body += b"--" + boundary + end + headers + b"\r\n" + draw(files()) + b"\r\n"
-    body += draw(st.sampled_from((*(b"--BB--\r\n",) * 6, b"--BB--", b"--BB", b"", b"--BB\r\n")))
-    if draw(st.integers(0, 5)) == 0:
+    body += draw(st.sampled_from((*(b"--BB--\r\n",) * 20, b"--BB--", b"--BB", b"", b"--BB\r\n")))
+    if draw(st.integers(0, 15)) == 0:
         _byte(draw, body, seeds()[0])
     chunks = []
     data = bytes(body)
