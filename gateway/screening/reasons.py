@@ -174,7 +174,9 @@ _ALL = (
         "No weights are installed for this check.",
         "未安装该筛查项目的模型权重。",
     ),
-    Reason("not_fetched", "The study could not be fetched from its source.", "未能从来源获取该检查。"),
+    Reason(
+        "not_fetched", "The study could not be fetched from its source.", "未能从来源获取该检查。"
+    ),
     Reason("timeout", "The check did not end in time.", "该项筛查超时。"),
     Reason("crashed", "The screening crashed and was not tried again.", "筛查进程崩溃,不再重试。"),
     Reason("model_failed", "The model did not answer as it should.", "模型未正常返回结果。"),

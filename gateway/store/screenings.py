@@ -87,8 +87,7 @@ async def create(
     await lock_versions(connection, tenant, order.study_instance_uid)
     if order.source is None:
         study = await connection.execute(
-            "SELECT 1 FROM studies WHERE tenant = %s AND study_instance_uid = %s"
-            " FOR NO KEY UPDATE",
+            "SELECT 1 FROM studies WHERE tenant = %s AND study_instance_uid = %s FOR NO KEY UPDATE",
             (tenant, order.study_instance_uid),
         )
         if await study.fetchone() is None:
@@ -125,7 +124,8 @@ def _insert(
         INSERT INTO screenings (screening_id, tenant, study_instance_uid, version, supersedes,
             checks, lane, exam_context, clinical, job_id, idempotency_key, source)
         SELECT %(id)s, %(tenant)s, nullif(%(study)s, ''),
-            coalesce((SELECT version FROM latest), 0) + 1, (SELECT screening_id FROM latest), %(checks)s, %(lane)s, %(exam_context)s,
+            coalesce((SELECT version FROM latest), 0) + 1, (SELECT screening_id FROM latest),
+            %(checks)s, %(lane)s, %(exam_context)s,
             %(clinical)s, job.job_id, %(key)s, %(source)s
         FROM job RETURNING *
         """,
