@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import pydicom
 import pytest
 from pydicom.uid import JPEGLSLossless
 
+from gateway.cli import main
 from gateway.dimse.archive import ArchiveProfile, Hours, read_archive
 from gateway.dimse.depot import Depot
 from gateway.dimse.pace import Pace
@@ -292,3 +294,26 @@ def test_hours_over_midnight_and_within_a_day() -> None:
         assert isinstance(hours, Hours)
         assert all(hours.contain(datetime(2026, 1, 1, hour, tzinfo=UTC)) for hour in inside)
         assert not any(hours.contain(datetime(2026, 1, 1, hour, tzinfo=UTC)) for hour in outside)
+
+
+def test_the_command_asks_an_archive_of_the_partners_file(
+    orthanc: Orthanc,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`onescan archive echo` and `find`; a name that is not there and a typing error are told."""
+    (tmp_path / "partners.toml").write_text(
+        f'[archives.main]\ntenants = ["default"]\nhost = "127.0.0.1"\n'
+        f'port = {orthanc.dicom_port}\nae_title = "ORTHANC"\nrequests_per_minute = 60000\n'
+    )
+    monkeypatch.setenv("ONESCAN_HOME", str(tmp_path))
+    assert main(["archive", "echo", "main"]) == 0
+    assert "main answers" in capsys.readouterr().out
+    assert main(["archive", "find", "main", "PatientID=4711", "StudyDate="]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {item["StudyInstanceUID"] for item in found} == {"1.2.3.300.1", "1.2.3.301.1"}
+    assert main(["archive", "echo", "nobody"]) == 2
+    assert "known: main" in capsys.readouterr().err
+    assert main(["archive", "find", "main", "PatientId=1"]) == 2
+    assert "no DICOM keyword" in capsys.readouterr().err
