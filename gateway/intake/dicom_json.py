@@ -33,9 +33,12 @@ def dicom_json(attributes: Mapping[str, Any], keywords: Iterable[str]) -> dict[s
 
 def element(keyword: str, value: Any) -> dict[str, Any]:
     """Write one attribute with the VR that the dictionary gives it."""
-    values = value if isinstance(value, list) else [] if value is None else [value]
     known = _known(keyword)
     vr = known[1] if known else "UN"
+    plain = isinstance(value, int | float) if vr in _NUMERIC else isinstance(value, str)
+    if plain and value != "" and vr != "PN":  # nearly all of a page
+        return {"vr": vr, "Value": [value]}
+    values = value if isinstance(value, list) else [] if value is None else [value]
     if " or " in vr:
         vr = "SS" if any(isinstance(v, int) and v < 0 for v in values) else vr.split(" or ")[0]
     if vr == "PN":
