@@ -97,6 +97,12 @@ structlog.configure(
 )
 
 
+def _is_readable(record: logging.LogRecord) -> bool:
+    """Drop what aiohttp says of a request that it could not parse: it repeats a part of it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return type(error).__module__ != "aiohttp.http_exceptions"
+
+
 def configure_logging(service: str, key: bytes, *, stream: TextIO | None = None) -> None:
     """Send every log line of this process to one stream as scrubbed JSON.
 
@@ -114,6 +120,7 @@ def configure_logging(service: str, key: bytes, *, stream: TextIO | None = None)
         return {"service": service, **event}
 
     handler = logging.StreamHandler(stream or sys.stderr)
+    handler.addFilter(_is_readable)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=list(_SHARED),

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 import jwt
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -133,9 +133,10 @@ class Issuer:
         self.asked["token"] += 1
         form = await request.post()
         asked = self.codes.pop(str(form["code"]), None)
-        given = BasicAuth.decode(request.headers["Authorization"])
-        assert unquote_plus(given.login) == CLIENT_ID
-        assert unquote_plus(given.password) == CLIENT_SECRET
+        scheme, _, given = request.headers["Authorization"].partition(" ")
+        login, _, password = base64.b64decode(given).decode().partition(":")
+        assert (scheme, unquote_plus(login)) == ("Basic", CLIENT_ID)
+        assert unquote_plus(password) == CLIENT_SECRET
         digest = hashlib.sha256(str(form["code_verifier"]).encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         if (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.intake.partners import Partners
+from gateway.principal import Principal
 from gateway.settings import Settings
 from gateway.store.database import Database
-from gateway.store.keys import Principal
 from gateway.store.objects import ObjectStore
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)

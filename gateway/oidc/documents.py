@@ -93,13 +93,22 @@ class Documents:
         return found
 
     async def ask(
-        self, method: str, url: str, *, expect: tuple[int, ...] = (200,), **form: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: tuple[int, ...] = (200,),
+        authorization: str = "",
+        form: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Ask the provider for a JSON object; raises IdentityProviderError."""
         assert self._session is not None
+        headers = {"Accept": "application/json"}
+        if authorization:
+            headers["Authorization"] = authorization
         try:
             async with self._session.request(
-                method, url, allow_redirects=False, headers={"Accept": "application/json"}, **form
+                method, url, allow_redirects=False, headers=headers, data=form
             ) as answer:
                 body = await answer.content.read(MAXIMUM_BYTES + 1)
                 while len(body) <= MAXIMUM_BYTES and not answer.content.at_eof():

@@ -9,7 +9,6 @@ import secrets
 from typing import Any
 from urllib.parse import quote_plus
 
-import aiohttp
 from yarl import URL
 
 from gateway.exceptions import IdentityProviderError, SignInError, UsageError
@@ -141,18 +140,17 @@ class Provider:
             "client_id": self.settings.client_id,
             "code_verifier": verifier,
         }
-        options: dict[str, Any] = {}
+        authorization = ""
         if secret := self.settings.client_secret:
             methods = "token_endpoint_auth_methods_supported"
             if await self.documents.supports(methods, "client_secret_basic"):
-                options["auth"] = aiohttp.BasicAuth(  # RFC 6749, 2.3.1
-                    quote_plus(self.settings.client_id), quote_plus(secret)
-                )
+                both = f"{quote_plus(self.settings.client_id)}:{quote_plus(secret)}"
+                authorization = f"Basic {base64.b64encode(both.encode()).decode()}"
             else:
                 form["client_secret"] = secret
         endpoint = await self.documents.endpoint("token_endpoint")
         redeemed = await self.documents.ask(
-            "POST", endpoint, expect=(200, 400), data=form, **options
+            "POST", endpoint, expect=(200, 400), authorization=authorization, form=form
         )
         if "error" in redeemed:
             raise SignInError("The sign-in took too long or was used before; begin again.")

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from gateway.exceptions import DifferentPixelsError
 from gateway.instance import Instance
+from gateway.store import audit
 from gateway.store.database import Connection
 
 Key = tuple[str, str]
@@ -158,8 +159,5 @@ async def add_revisions(
         uids = [
             r.instance.sop_instance_uid for r in revisions if r.instance.study_instance_uid == study
         ]
-        await connection.execute(
-            "INSERT INTO audit (tenant, actor, action, subject, detail)"
-            " VALUES (%s, 'intake', 'instance.revised', %s, %s)",
-            (tenant, study, Jsonb({"sop_instance_uids": uids})),
-        )
+        detail = {"sop_instance_uids": uids}
+        await audit.record(connection, tenant, "intake", "instance.revised", study, detail)

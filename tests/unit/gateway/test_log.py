@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import logging
 
-from gateway.log import Scrubber
+import pytest
+from aiohttp.http_exceptions import BadHttpMessage
+
+from gateway.log import Scrubber, configure_logging
 
 SCRUB = Scrubber(b"k")
 
@@ -49,3 +53,22 @@ def test_every_depth_is_scrubbed() -> None:
     scrubbed = SCRUB.value(value)
     assert "1.2.3.4.5" not in str(scrubbed)
     assert "7" in str(scrubbed)
+
+
+def test_a_request_that_cannot_be_parsed_is_not_repeated() -> None:
+    """The exception holds a part of it, which may be that of a key."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        configure_logging("api", b"k", stream=stream)
+        for error in (BadHttpMessage("Bearer osk_secret"), ValueError("another")):
+            try:
+                raise error
+            except Exception:
+                logging.getLogger("aiohttp.server").exception("Error handling request")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    assert "osk_secret" not in stream.getvalue()
+    assert "another" in stream.getvalue()
