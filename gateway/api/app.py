@@ -14,21 +14,34 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from gateway.api import dicomweb, health, screenings
+from gateway.api import dicomweb, health, screenings, sign_in, usage
+from gateway.api.addresses import Failures, read_networks
 from gateway.api.auth import authenticate
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, SETTINGS
+from gateway.api.limits import limit, tell_limits
 from gateway.api.middlewares import measure, tell_errors
+from gateway.api.request_leases import RequestLeases
 from gateway.api.slots import SLOTS, Slots
-from gateway.api.state import LIFECYCLE, MANIFESTS, Lifecycle
+from gateway.api.state import (
+    FAILURES,
+    LEASES,
+    LIFECYCLE,
+    MANIFESTS,
+    OIDC,
+    TRUSTED_PROXIES,
+    Lifecycle,
+)
 from gateway.exceptions import UsageError
 from gateway.fetcher import run_fetcher
 from gateway.fetcher.kit import FetchKit, FetchLimits
 from gateway.intake.partners_reader import load_partners
 from gateway.log import configure_logging, deployment_key, get_logger
+from gateway.oidc.provider import Provider
 from gateway.runtime.home import secret
 from gateway.screening.default_checks import default_checks, refuse_unknown_checks
 from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import Settings
+from gateway.store import audit
 from gateway.store.completer import run_completer
 from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key
@@ -68,7 +81,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     if not settings.api.key:
         raise UsageError("ONESCAN_API__KEY is empty; the api never runs without a key.")
     app = web.Application(
-        middlewares=[measure, tell_errors, authenticate],
+        middlewares=[measure, tell_errors, authenticate, limit],
         client_max_size=settings.api.max_json_bytes,  # STOW streams and has limits of its own
     )
     app[SETTINGS] = settings
@@ -77,7 +90,13 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     refuse_unknown_checks(app[PARTNERS], app[MANIFESTS])
     app[LIFECYCLE] = Lifecycle()
     app[SLOTS] = Slots(settings.api.render_limit, settings.api.render_pending_limit)
+    app[FAILURES] = Failures()
+    app[TRUSTED_PROXIES] = read_networks(settings.api.trusted_proxies)
+    app[LEASES] = RequestLeases()
+    app[OIDC] = Provider(settings.oidc) if settings.oidc.issuer else None
     app.add_routes(health.routes)
+    app.add_routes(sign_in.routes)
+    app.add_routes(usage.routes)
     app.add_routes(screenings.routes)
     app.add_routes(dicomweb.routes)
     app.cleanup_ctx.append(_database)
@@ -87,6 +106,9 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
         app.cleanup_ctx.append(_completer)
         if app[PARTNERS].sources:
             app.cleanup_ctx.append(_fetcher)
+    if app[OIDC] is not None:
+        app.cleanup_ctx.append(_identity_provider)
+    app.on_response_prepare.append(tell_limits)
     app.on_shutdown.append(_drain)
     return app
 
@@ -128,8 +150,17 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
     async with database:
         async with database.connection() as connection:
             await ensure_default_key(connection, TENANT, settings.api.key)
+            log.info("onescan.audit.head", head=str(await audit.head(connection)))
         app[DATABASE] = database
         yield
+
+
+async def _identity_provider(app: web.Application) -> AsyncIterator[None]:
+    provider = app[OIDC]
+    assert provider is not None
+    await provider.documents.open()
+    yield
+    await provider.documents.close()
 
 
 async def _objects(app: web.Application) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from http import HTTPStatus
 
@@ -50,7 +51,8 @@ def problem(error: OneScanError, *, status: int | None = None) -> web.Response:
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
+        response.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return response
 
 

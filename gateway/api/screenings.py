@@ -13,6 +13,7 @@ from uuid import UUID
 from aiohttp import web
 
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL
+from gateway.api.limits import refuse_when_full
 from gateway.api.sources import check_source, read_source
 from gateway.api.state import LIFECYCLE, MANIFESTS
 from gateway.exceptions import (
@@ -64,7 +65,9 @@ async def create_screening(request: web.Request) -> web.Response:
                 connection, tenant, order.study_instance_uid, partial(default_checks, manifests)
             )
             order = dataclasses.replace(order, checks=checks)
-        row, _ = await screenings.create(connection, tenant, order, idempotency_key=key)
+        row, created = await screenings.create(connection, tenant, order, idempotency_key=key)
+        if created:
+            await refuse_when_full(connection, request[PRINCIPAL])
         released = await screenings.results(connection, row["screening_id"])
     return web.json_response(
         screening_result(row, released),

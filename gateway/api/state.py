@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from gateway.api.addresses import Failures, Network
+from gateway.api.request_leases import RequestLeases
+from gateway.oidc.provider import Provider
 from gateway.screening.manifest import Manifest
 
 
@@ -22,3 +25,15 @@ MANIFESTS: web.AppKey[Mapping[str, Manifest]] = web.AppKey("manifests")
 
 LIFECYCLE: web.AppKey[Lifecycle] = web.AppKey("lifecycle", Lifecycle)
 """Changes once, when the process begins to stop."""
+
+FAILURES: web.AppKey[Failures] = web.AppKey("failures", Failures)
+"""Addresses that sent wrong credentials."""
+
+TRUSTED_PROXIES: web.AppKey[tuple[Network, ...]] = web.AppKey("trusted_proxies")
+"""Whose ``X-Forwarded-For`` is believed."""
+
+OIDC: web.AppKey[Provider | None] = web.AppKey("oidc")
+"""The identity provider, where there is one."""
+
+LEASES: web.AppKey[RequestLeases] = web.AppKey("leases", RequestLeases)
+"""What tenants have left of their requests."""

@@ -130,6 +130,11 @@ class EmbeddedPostgres:
         await self._create_database()
         return self.url
 
+    async def running(self) -> str:
+        """Give the URL of the server that another process runs on this home; empty without one."""
+        self._locate()
+        return self.url if await self._ready() else ""
+
     async def stop(self) -> None:
         """Stop the server when it has no supervisor but its own."""
         if self._own is not None:

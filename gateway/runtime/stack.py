@@ -25,6 +25,8 @@ from gateway.runtime.postgres import EmbeddedPostgres
 from gateway.runtime.supervisor import PROBE_SECONDS, Child, Supervisor
 from gateway.runtime.triton import EmbeddedTriton
 from gateway.settings import Settings
+from gateway.store.database import Database
+from gateway.store.sessions import make_link
 from gateway.triton.client import TritonClient
 from gateway.triton.readiness import MODEL, Readiness
 
@@ -113,11 +115,21 @@ async def run_stack(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
         tell(f"Ready at {server.url}; the API key is in {settings.home / 'key'}.")
+        if not settings.oidc.client_id:
+            tell(f"For a browser, once and within ten minutes: {await sign_in_link(server)}")
         if ready is not None:
             ready(server)
         await ended.wait()
         tell("Stopping ...")
     tell("Stopped.")
+
+
+async def sign_in_link(server: Server, tenant: str = "default") -> str:
+    """Give a link that begins one session in a browser, and then no other."""
+    async with Database(server.settings.store.database_url, size=1) as database:
+        async with database.connection() as connection:
+            token = await make_link(connection, tenant)
+    return f"{server.url}/auth/link?token={token}"
 
 
 def stored_key(settings: Settings) -> str:

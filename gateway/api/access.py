@@ -1,0 +1,92 @@
+"""Which role each route needs: one row a route, and no route without a row.
+
+A route that has no row is refused to everybody. A test holds table and routes together, and
+`tests/integration/test_access_matrix.py` asks every row with every role, as owner and stranger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+OPEN = "open"
+"""Asked without credentials: probes, and what begins a session."""
+
+MACHINE = "machine"
+"""Open to this machine; anybody else needs the role ``operate``."""
+
+ANYBODY = "anybody"
+"""Any valid key, token or session, whatever its roles."""
+
+STORE = "store"
+"""Brings instances: counts for studies and bytes a day."""
+
+SCREEN = "screen"
+"""Asks for a screening: counts for screenings in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One row."""
+
+    method: str
+    path: str
+    needs: str
+    """A role, or `OPEN`, `MACHINE` or `ANYBODY`."""
+
+    brings: str = ""
+    """`STORE` or `SCREEN`, for quotas."""
+
+
+STUDY = "/dicomweb/studies/{study}"
+SERIES = STUDY + "/series/{series}"
+INSTANCE = SERIES + "/instances/{instance}"
+
+ACCESS = (
+    Access("GET", "/livez", OPEN),
+    Access("GET", "/readyz", OPEN),
+    Access("GET", "/metrics", MACHINE),
+    Access("GET", "/auth/login", OPEN),
+    Access("GET", "/auth/callback", OPEN),
+    Access("GET", "/auth/link", OPEN),
+    Access("GET", "/auth/session", ANYBODY),
+    Access("POST", "/auth/logout", ANYBODY),
+    Access("GET", "/v1/usage", ANYBODY),
+    Access("GET", "/v1/checks", "read"),
+    Access("POST", "/v1/screenings", "send", SCREEN),
+    Access("GET", "/v1/screenings/{screening_id}", "read"),
+    Access("GET", "/v1/screenings/{screening_id}/masks/{check}", "read"),
+    Access("POST", "/dicomweb/studies", "send", STORE),
+    Access("POST", STUDY, "send", STORE),
+    Access("GET", "/dicomweb/studies", "read"),
+    Access("GET", "/dicomweb/series", "read"),
+    Access("GET", "/dicomweb/instances", "read"),
+    Access("GET", f"{STUDY}/series", "read"),
+    Access("GET", f"{STUDY}/instances", "read"),
+    Access("GET", f"{SERIES}/instances", "read"),
+    Access("GET", STUDY, "read"),
+    Access("GET", SERIES, "read"),
+    Access("GET", INSTANCE, "read"),
+    Access("GET", f"{STUDY}/metadata", "read"),
+    Access("GET", f"{SERIES}/metadata", "read"),
+    Access("GET", f"{INSTANCE}/metadata", "read"),
+    Access("GET", f"{INSTANCE}/frames/{{frames}}", "read"),
+    Access("GET", f"{INSTANCE}/bulkdata/{{path}}", "read"),
+    Access("GET", f"{INSTANCE}/rendered", "read"),
+    Access("GET", f"{INSTANCE}/frames/{{frames}}/rendered", "read"),
+)
+
+_BY_ROUTE = {(access.method, access.path): access for access in ACCESS}
+
+NOWHERE = Access("", "", ANYBODY)
+"""An unknown path or method: 404 or 405, but only to whom we know."""
+
+
+def access_of(request: web.Request) -> Access | None:
+    """Find the row of a request; None for a route that has none."""
+    route = request.match_info.route
+    if request.match_info.http_exception is not None or route.resource is None:
+        return NOWHERE
+    method = "GET" if request.method == "HEAD" else request.method
+    return _BY_ROUTE.get((method, route.resource.canonical))

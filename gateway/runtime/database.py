@@ -1,0 +1,59 @@
+"""The database that a command works on: DATABASE_URL, or the embedded server's of the home."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from gateway.exceptions import UsageError
+from gateway.runtime.home import Home
+from gateway.runtime.postgres import EmbeddedPostgres
+from gateway.settings import Settings
+from gateway.store.database import Connection
+from gateway.store.migrate import migrate
+from gateway.store.schema import is_current
+
+
+@asynccontextmanager
+async def reached(settings: Settings) -> AsyncIterator[Connection]:
+    """Lend one connection, committed at the end; an embedded server that is down is started for it.
+
+    Raises
+    ------
+    UsageError
+        When an external database lacks this version's schema.
+    RuntimeFailure
+        When the embedded server cannot be reached or started.
+    """
+    if settings.store.database_url:
+        async with _connected(settings.store.database_url) as connection:
+            yield connection
+        return
+    home = Home(settings.home)
+    server = EmbeddedPostgres(home)
+    if url := await server.running():
+        async with _connected(url) as connection:
+            yield connection
+        return
+    with home.lock():
+        try:
+            url = await server.start()
+            await asyncio.to_thread(migrate, url)
+            async with _connected(url) as connection:
+                yield connection
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
+    connection: Connection = await AsyncConnection.connect(url, row_factory=dict_row)
+    async with connection:
+        if not await is_current(connection):
+            raise UsageError("The database lacks this version's schema; run `onescan migrate`.")
+        await connection.commit()
+        yield connection
