@@ -107,15 +107,21 @@ class Depot:
             return same_pixels(self._objects, old, new)
 
         async def add(connection: Connection) -> Outcome:
-            instance = kept.instance
-            key = (sender.partner.tenant, instance.study_instance_uid)
-            day = await add_new_instance(connection, key[0], instance, shelf.days.get(key))
+            tenant, study = sender.partner.tenant, kept.instance.study_instance_uid
+            day = await add_new_instance(
+                connection, tenant, kept.instance, shelf.days.get((tenant, study))
+            )
             if day is not None:
-                outcome = Outcome(instance, Status.STORED)
-            else:
-                [outcome] = await add_instances(connection, key[0], [instance], same_pixels=same)
-                day = await study_day(connection, *key)
-            shelf.days = {key: day} if day is not None else {}
+                return await settle(connection, Outcome(kept.instance, Status.STORED))
+            async with connection.transaction():  # `add_instances` alone would commit at its end
+                [outcome] = await add_instances(
+                    connection, tenant, [kept.instance], same_pixels=same
+                )
+                day = await study_day(connection, tenant, study)
+                shelf.days = {(tenant, study): day} if day is not None else {}
+                return await settle(connection, outcome)
+
+        async def settle(connection: Connection, outcome: Outcome) -> Outcome:
             await note_arrivals(connection, sender.partner, [outcome])
             await asyncio.wrap_future(kept.durable)
             return outcome

@@ -25,6 +25,7 @@ from gateway.store.database import Database
 from gateway.store.index import add_instances
 from gateway.store.index_one import add_new_instance, study_day
 from gateway.store.keys import ensure_tenant
+from gateway.store.objects import FolderObjects
 from gateway.store.s3 import S3Objects
 from loadtests.dimse_sender import Sender, data_sets
 from tests.ct_files import CT_IMAGE, ct_dataset, part10
@@ -175,3 +176,36 @@ async def test_into_a_bucket_each_instance_is_an_object(database_url: str, s3: S
                     await store(label, bytes(2**20))
     assert len(list(objects.list())) == 2
     assert len(rows(database_url, "t")["instances"]) == 2
+
+
+async def test_an_instance_and_its_arrival_are_committed_together(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails after the rows are written leaves none of them: no study without its arrival."""
+
+    async def lost(*arguments: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("gateway.dimse.depot.note_arrivals", lost)
+    [(uid, data)] = data_sets(1, size=64)
+    label = Label(
+        sop_class_uid=CT_IMAGE, sop_instance_uid=uid, transfer_syntax_uid="1.2.840.10008.1.2.1"
+    )
+    sender = Sender_(
+        partner=Partner(name="p", tenant="t"), calling="A", called="B", address="127.0.0.1"
+    )
+    async with Database(database_url, size=2) as database:
+        async with database.connection() as connection:
+            await ensure_tenant(connection, "t")
+        with ThreadPoolExecutor(2) as executor:
+            depot = Depot(
+                database,
+                FolderObjects(tmp_path / "objects"),
+                executor,
+                max_instance_bytes=2**20,
+                patience_seconds=10,
+            )
+            async with depot.storing(sender) as store:
+                with pytest.raises(RuntimeError):
+                    await store(label, data)
+    assert rows(database_url, "t")["instances"] == []
