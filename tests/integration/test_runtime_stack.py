@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime.home import Home, discard
@@ -74,6 +75,10 @@ async def test_it_serves_is_stopped_and_leaves_nothing(settings: Settings) -> No
         pids = {name: server.supervisor.pid(name) for name in (*CHILDREN, "dimse")}
         with socket.create_connection(("127.0.0.1", dimse.port), 5):
             pass
+        link = next(word for sentence in said for word in sentence.split() if "token=" in word)
+        with requests.Session() as browser:
+            assert browser.get(link, timeout=10).json()["name"] == "link"
+            assert browser.get(link, timeout=10).status_code == 400  # once
         seen.append((server, pids, processes_of(settings.home)))
         stop.set()
 
