@@ -76,6 +76,11 @@ durable: setup-dev
 fuzz: setup-dev
 	$(BIN)/python -m tests.fuzz --inputs 50000
 
+# The OpenAPI document against the api, thousands of requests with new seeds; minutes.
+.PHONY: fuzz-api
+fuzz-api: setup-dev
+	$(BIN)/pytest tests/integration/test_api_fuzz.py --fuzz-examples 400 --timeout 0
+
 clean:
 	rm -rf .venv demo test-artefacts .mypy_cache .ruff_cache .pytest_cache
 

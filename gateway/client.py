@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,10 +21,13 @@ BATCH_BYTES = 256 * 1024**2
 CHUNK_BYTES = 1024**2
 """Read from disk at once."""
 
-POLL_SECONDS = 0.1
-"""Between two looks at a screening; each is one indexed row."""
+LOOK_SECONDS = 10.0
+"""A screening is looked at so often though no event has come."""
 
-FINAL_STATES = ("done", "failed")
+RECONNECT_SECONDS = 0.5
+"""Pause before a broken stream of events is taken up again."""
+
+FINAL_STATES = ("done", "failed", "cancelled")
 
 ERROR_CODE = "00991001"
 """Our private tag in a failed item: the stable code."""
@@ -106,9 +110,35 @@ class GatewayClient:
             failed += _failures(answer)
         return failed
 
-    async def create_screening(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask for a study to be screened."""
-        return await self._request("POST", "/v1/screenings", expect=(202,), json=body)
+    async def create_screening(
+        self, body: dict[str, Any], *, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Ask for a study to be screened; with a key once, however often it is repeated."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return await self._request(
+            "POST", "/v1/screenings", expect=(202,), json=body, headers=headers
+        )
+
+    async def screenings(self, **filters: str) -> AsyncIterator[dict[str, Any]]:
+        """List screenings, newest first, by ``state``, ``lane``, ``check`` and so on."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = await self._request(
+                "GET", "/v1/screenings", expect=(200,), params=filters | cursor
+            )
+            for one in page["screenings"]:
+                yield one
+            if page["next_cursor"] is None:
+                return
+            cursor = {"cursor": page["next_cursor"]}
+
+    async def cancel(self, screening_id: str) -> dict[str, Any]:
+        """End a screening that is not wanted any more."""
+        return await self._request("POST", f"/v1/screenings/{screening_id}/cancel", expect=(200,))
+
+    async def rerun(self, screening_id: str) -> dict[str, Any]:
+        """Screen the same study for the same checks again."""
+        return await self._request("POST", f"/v1/screenings/{screening_id}/rerun", expect=(202,))
 
     async def screening(self, screening_id: str) -> dict[str, Any]:
         """Look at a screening."""
@@ -129,13 +159,47 @@ class GatewayClient:
     async def wait(
         self, screening_id: str, *, seen: Callable[[dict[str, Any]], None] = lambda _: None
     ) -> dict[str, Any]:
-        """Look at a screening until it is final."""
+        """Look at a screening with each of its events, until it is final."""
+        events = self.events(screening_id)
+        try:
+            while True:
+                screening = await self.screening(screening_id)
+                seen(screening)
+                if screening["state"] in FINAL_STATES:
+                    return screening
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        if await anext(events, None) is None:  # nobody tells, so look
+                            await asyncio.sleep(RECONNECT_SECONDS)
+                except TimeoutError:
+                    await events.aclose()
+                    events = self.events(screening_id)
+        finally:
+            await events.aclose()
+
+    async def events(self, screening_id: str) -> AsyncGenerator[dict[str, Any], None]:
+        """Give what happened and happens to a screening until it ends, over broken connections."""
+        assert self._session is not None
+        last = "0"
         while True:
-            screening = await self.screening(screening_id)
-            seen(screening)
-            if screening["state"] in FINAL_STATES:
-                return screening
-            await asyncio.sleep(POLL_SECONDS)
+            try:
+                async with self._session.get(
+                    f"{self._url}/v1/screenings/{screening_id}/events",
+                    headers={"Last-Event-ID": last},
+                ) as response:
+                    if response.status in (204, 404):
+                        return
+                    if response.status == 200:
+                        async for identifier, event in _events(response.content):
+                            last = identifier
+                            yield event
+                            if event["event"] in FINAL_STATES:
+                                return
+                    elif response.status not in (429, 503):
+                        raise GatewayError(f"The stream was answered {response.status}.")
+            except (aiohttp.ClientError, TimeoutError):
+                pass  # whether it can be reached at all is told by `screening`
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _request(
         self, method: str, path: str, *, expect: tuple[int, ...], **arguments: Any
@@ -157,6 +221,21 @@ class GatewayClient:
         if response.status < 500:
             raise _remote(RequestError, body, message)
         raise _remote(GatewayError, body, message)
+
+
+async def _events(
+    lines: aiohttp.StreamReader,
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Read server-sent events: the id, and the data as JSON."""
+    fields: dict[str, str] = {}
+    async for line in lines:
+        name, _, value = line.decode().rstrip("\n").partition(": ")
+        if name:
+            fields[name] = value
+            continue
+        if "data" in fields:
+            yield fields["id"], json.loads(fields["data"])
+        fields = {}
 
 
 def _remote(kind: type[OneScanError], body: dict[str, Any], message: str) -> OneScanError:

@@ -23,6 +23,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + InvalidJsonError               400
     + InvalidQueryError              400
       - UnknownQueryKeyError         400
+    + InvalidCallbackError           400
     + UnknownCheckError              400
     + UnknownSourceError             400
     + InvalidClinicalError           400
@@ -245,6 +246,12 @@ class UnknownQueryKeyError(InvalidQueryError):
     """A query parameter is not one that is known here."""
 
     code = "request.unknown_query_key"
+
+
+class InvalidCallbackError(RequestError):
+    """The callback URL is not one that is called."""
+
+    code = "request.invalid_callback"
 
 
 class UnknownCheckError(RequestError):

@@ -59,6 +59,18 @@ WORKERS = Gauge("onescan_workers", "Workers seen lately.", ["triton"], registry=
 REAPED = Counter(
     "onescan_reaped_total", "Screenings that the reaper took up.", ["outcome"], registry=REGISTRY
 )
+EVENT_STREAMS = Gauge(
+    "onescan_event_streams", "Streams of server-sent events that are open.", registry=REGISTRY
+)
+WEBHOOKS = Counter(
+    "onescan_webhook_attempts_total",
+    "Attempts at webhook deliveries, by how they ended.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+WEBHOOKS_PENDING = Gauge(
+    "onescan_webhooks_pending", "Webhook deliveries that are owed.", registry=REGISTRY
+)
 FETCHES = Counter(
     "onescan_fetches_total",
     "Attempts at fetching a study from a remote source, by how they ended.",

@@ -274,7 +274,56 @@ class DimseSettings:
     """Port of the listener's own ``/metrics`` on loopback; 0 has none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSettings:
+    """Streams of server-sent events."""
+
+    streams_per_tenant: int = 64
+    """Streams of one tenant that one api process keeps open; further ones are answered 429."""
+
+    heartbeat_seconds: float = 15.0
+    """Silence after which a stream says that it is alive; proxies close silent ones after 60 s."""
+
+    stream_seconds: float = 3600.0
+    """Then a stream ends and its reader comes back, with its key."""
+
+    stall_seconds: float = 20.0
+    """A reader that takes nothing for so long is dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """Calls to partners."""
+
+    key: str = field(default="", repr=False)
+    """Webhook secrets are derived from it, so all api processes share it; empty means the one
+    generated under the home."""
+
+    allow_private: str = "no"
+    """``yes`` also calls private, loopback and link-local addresses."""
+
+    allow_http: str = "no"
+    """``yes`` also calls ``http://`` addresses."""
+
+    ports: str = "443"
+    """Ports that may be called, comma between; ``any`` is every port."""
+
+    timeout_seconds: float = 10.0
+    """One attempt, from the look-up of the name to the status."""
+
+    first_delay_seconds: float = 10.0
+    """Pause after the first failure; it doubles to an hour at most, give or take a quarter."""
+
+    retry_seconds: float = 86400.0
+    """Then a delivery has failed; a day."""
+
+    concurrency: int = 16
+    """Calls of one api process at once; a quarter of them to one tenant."""
+
+
 CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("webhooks", "allow_private"): ("no", "yes"),
+    ("webhooks", "allow_http"): ("no", "yes"),
     ("dimse", "called_ae"): ("any", "exact"),
     ("screening", "missing_age"): ("accept", "refuse"),
     ("screening", "screening_rule"): ("lung_rads_2022", "c_lung_rads"),
@@ -297,6 +346,8 @@ class Settings:
     worker: WorkerSettings = WorkerSettings()
     screening: ScreeningSettings = ScreeningSettings()
     dimse: DimseSettings = DimseSettings()
+    events: EventSettings = EventSettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
     @property
     def model_repository(self) -> Path:
@@ -385,6 +436,8 @@ def _group_type(name: str) -> Any:
         "worker": WorkerSettings,
         "screening": ScreeningSettings,
         "dimse": DimseSettings,
+        "events": EventSettings,
+        "webhooks": WebhookSettings,
     }[name]
 
 

@@ -24,6 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="A missing tool fails the test that needs it instead of skipping it.",
     )
+    parser.addoption(
+        "--fuzz-examples",
+        type=int,
+        default=0,
+        help="Requests of each operation in tests/integration/test_api_fuzz.py; 0 is a short run.",
+    )
 
 
 def pytest_report_header() -> list[str]:

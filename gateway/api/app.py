@@ -14,9 +14,21 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from gateway.api import dicomweb, health, screenings, sign_in, usage
+from gateway.api import (
+    dicomweb,
+    docs,
+    events,
+    health,
+    screening_lists,
+    screenings,
+    sign_in,
+    studies,
+    usage,
+    webhooks,
+)
 from gateway.api.addresses import Failures, read_networks
 from gateway.api.auth import authenticate
+from gateway.api.hub import HUB, Hub
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, SETTINGS
 from gateway.api.limits import limit, tell_limits
 from gateway.api.middlewares import measure, tell_errors
@@ -84,7 +96,9 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
         middlewares=[measure, tell_errors, authenticate, limit],
         client_max_size=settings.api.max_json_bytes,  # STOW streams and has limits of its own
     )
+    settings = webhooks.with_webhook_key(settings)
     app[SETTINGS] = settings
+    app[HUB] = Hub(settings.store.database_url, per_tenant=settings.events.streams_per_tenant)
     app[MANIFESTS] = load_manifests(settings.model_repository)
     app[PARTNERS] = load_partners(settings)
     refuse_unknown_checks(app[PARTNERS], app[MANIFESTS])
@@ -98,14 +112,21 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(sign_in.routes)
     app.add_routes(usage.routes)
     app.add_routes(screenings.routes)
+    app.add_routes(screening_lists.routes)
+    app.add_routes(studies.routes)
+    app.add_routes(events.routes)
+    app.add_routes(webhooks.routes)
+    app.add_routes(docs.routes)
     app.add_routes(dicomweb.routes)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_objects)
+    app.cleanup_ctx.append(_hub)
     if reaper:
         app.cleanup_ctx.append(_reaper)
         app.cleanup_ctx.append(_completer)
         if app[PARTNERS].sources:
             app.cleanup_ctx.append(_fetcher)
+        app.cleanup_ctx.append(webhooks.deliver)
     if app[OIDC] is not None:
         app.cleanup_ctx.append(_identity_provider)
     app.on_response_prepare.append(tell_limits)
@@ -171,6 +192,14 @@ async def _objects(app: web.Application) -> AsyncIterator[None]:
     yield
 
 
+async def _hub(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(app[HUB].run(), name="hub")
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def _reaper(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(run_reaper(app[DATABASE], app[SETTINGS].worker), name="reaper")
     yield
@@ -210,3 +239,4 @@ async def _fetcher(app: web.Application) -> AsyncIterator[None]:
 
 async def _drain(app: web.Application) -> None:
     app[LIFECYCLE].draining = True
+    app[HUB].close()

@@ -17,9 +17,11 @@ from gateway.metrics import (
     REGISTRY,
     SCREENINGS_FAILED,
     SCREENINGS_RUNNING,
+    WEBHOOKS_PENDING,
     WORKERS,
 )
 from gateway.store.database import Connection
+from gateway.store.deliveries import pending
 from gateway.store.queue import LANES
 from gateway.store.schema import is_current
 from gateway.store.workers import seen_lately
@@ -101,6 +103,7 @@ async def _measure_queue(connection: Connection, silence_seconds: float) -> None
         "SELECT count(*) AS number FROM screenings WHERE state = 'failed'"
     )
     SCREENINGS_FAILED.set((await failed.fetchone() or {"number": 0})["number"])
+    WEBHOOKS_PENDING.set(await pending(connection))
     workers = await seen_lately(connection, silence_seconds)
     for state, ready in (("ready", True), ("not_ready", False)):
         WORKERS.labels(state).set(sum(w["triton_ready"] is ready for w in workers))

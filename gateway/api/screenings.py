@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -12,16 +13,18 @@ from uuid import UUID
 
 from aiohttp import web
 
-from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL
+from gateway.api.json_body import json_object
+from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL, SETTINGS
 from gateway.api.limits import refuse_when_full
+from gateway.api.query import NAME
 from gateway.api.sources import check_source, read_source
 from gateway.api.state import LIFECYCLE, MANIFESTS
+from gateway.api.webhooks import check_callback
 from gateway.exceptions import (
     InvalidJsonError,
     NotFoundError,
     OverloadedError,
     UnknownCheckError,
-    UnsupportedMediaTypeError,
 )
 from gateway.intake.header import MAX_UID_CHARACTERS, UID
 from gateway.intake.partners import Partner
@@ -38,7 +41,15 @@ from gateway.store.screenings import EXAM_CONTEXTS
 
 MAXIMUM_IDEMPOTENCY_KEY_LENGTH = 255
 
-_FIELDS = ("study_instance_uid", "checks", "lane", "exam_context", "clinical", "source")
+_FIELDS = (
+    "study_instance_uid",
+    "checks",
+    "lane",
+    "exam_context",
+    "clinical",
+    "callback_url",
+    "source",
+)
 
 routes = web.RouteTableDef()
 
@@ -48,29 +59,32 @@ async def create_screening(request: web.Request) -> web.Response:
     """Ask for a study to be screened: 202 and where to look."""
     if request.app[LIFECYCLE].draining:
         raise OverloadedError("The server is stopping; try again.")
+    body = await json_object(request)
     manifests = request.app[MANIFESTS]
     partner = request.app[PARTNERS].for_key(request[PRINCIPAL].tenant, request[PRINCIPAL].name)
-    order = read_order(await _json_object(request), manifests, partner)
+    order = read_order(body, manifests, partner)
     if order.source is not None:
         check_source(order.source, request.app[PARTNERS], request[PRINCIPAL].tenant)
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= MAXIMUM_IDEMPOTENCY_KEY_LENGTH:
-        raise InvalidJsonError(
-            f"Idempotency-Key must have 1 to {MAXIMUM_IDEMPOTENCY_KEY_LENGTH} characters."
-        )
+    idempotency = read_idempotency(request, body)
     tenant = request[PRINCIPAL].tenant
     async with request.app[DATABASE].connection() as connection:
+        if order.callback_url is not None:
+            await check_callback(connection, request.app[SETTINGS], tenant, order.callback_url)
         if not order.checks and order.source is None:
             checks = await checks_of_study(
                 connection, tenant, order.study_instance_uid, partial(default_checks, manifests)
             )
             order = dataclasses.replace(order, checks=checks)
-        row, created = await screenings.create(connection, tenant, order, idempotency_key=key)
+        row, created = await screenings.create(connection, tenant, order, **idempotency)
         if created:
             await refuse_when_full(connection, request[PRINCIPAL])
-        released = await screenings.results(connection, row["screening_id"])
+    return answer_created(row)
+
+
+def answer_created(row: screenings.Row) -> web.Response:
+    """Answer an order; a repeated one in the same words as the first, whatever came of it."""
     return web.json_response(
-        screening_result(row, released),
+        screening_result(screenings.as_accepted(row), []),
         status=202,
         headers={"Location": f"/v1/screenings/{row['screening_id']}"},
     )
@@ -81,7 +95,7 @@ async def get_screening(request: web.Request) -> web.Response:
     """Show a screening: state, stage, plan, and the results released so far."""
     async with request.app[DATABASE].connection() as connection:
         row, released, stage = await screenings.find(
-            connection, request[PRINCIPAL].tenant, _screening_id(request)
+            connection, request[PRINCIPAL].tenant, screening_id_of(request)
         )
     return web.json_response(screening_result(row, released, stage=stage))
 
@@ -89,12 +103,12 @@ async def get_screening(request: web.Request) -> web.Response:
 @routes.get("/v1/screenings/{screening_id}/masks/{check}")
 async def get_mask(request: web.Request) -> web.Response:
     """Give the mask of a check's lesions as gzipped NIfTI-1."""
+    check = request.match_info["check"]
+    if not NAME.fullmatch(check):
+        raise NotFoundError("No mask is kept of that check.")
     async with request.app[DATABASE].connection() as connection:
         pointer = await find_mask(
-            connection,
-            request[PRINCIPAL].tenant,
-            _screening_id(request),
-            request.match_info["check"],
+            connection, request[PRINCIPAL].tenant, screening_id_of(request), check
         )
     encoded = await asyncio.to_thread(
         request.app[OBJECTS].read, pointer.object_key, pointer.offset, pointer.length
@@ -150,11 +164,33 @@ def read_order(
         lane=_one_of(body, "lane", tuple(LANES), partner.lane),
         exam_context=_one_of(body, "exam_context", EXAM_CONTEXTS, partner.exam_context),
         clinical=read_clinical(body.get("clinical", {})),
+        callback_url=body.get("callback_url"),
         source=source,
     )
 
 
-def _screening_id(request: web.Request) -> UUID:
+def read_idempotency(request: web.Request, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what makes a repeated request known, as parameters of `gateway.store.screenings.create`.
+
+    Raises
+    ------
+    InvalidJsonError
+        When the key is too long or no plain text.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return {}
+    plain = key.isascii() and key.isprintable()
+    if not plain or not 1 <= len(key) <= MAXIMUM_IDEMPOTENCY_KEY_LENGTH:
+        raise InvalidJsonError(
+            f"Idempotency-Key must have 1 to {MAXIMUM_IDEMPOTENCY_KEY_LENGTH} characters of ASCII."
+        )
+    said = json.dumps([request.path, body], sort_keys=True).encode()
+    return {"idempotency_key": key, "request_digest": hashlib.sha256(said).digest()}
+
+
+def screening_id_of(request: web.Request) -> UUID:
+    """Read the screening that an address names."""
     try:
         return UUID(request.match_info["screening_id"])
     except ValueError:
@@ -166,22 +202,6 @@ def _one_of(body: Mapping[str, Any], field: str, choices: tuple[str, ...], defau
     if value not in choices:
         raise InvalidJsonError(f"{field} must be one of {', '.join(choices)}.")
     return str(value)
-
-
-async def _json_object(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":
-        raise UnsupportedMediaTypeError("The body must be application/json.")
-    try:
-        body = json.loads(await request.read(), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise InvalidJsonError("The body is not JSON.") from None
-    if not isinstance(body, dict):
-        raise InvalidJsonError("The body must be one JSON object.")
-    return body
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
 
 
 def _check(manifest: Manifest) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.client import GatewayClient
+from gateway.client import FINAL_STATES, GatewayClient
 from gateway.commands.output import as_json
 from gateway.commands.refused import tell_failures, tell_refused
 from gateway.commands.table import findings_table, plan_table, report_console
@@ -86,7 +86,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
             console.print(findings_table(result, language=args.language))
             if args.plan:
                 console.print(plan_table(result))
-    return int(any(result["state"] == "failed" or _failed(result) for result in results))
+    return int(any(result["state"] != "done" or _failed(result) for result in results))
 
 
 async def screen(
@@ -145,7 +145,7 @@ async def _screen_one(
 
     def seen(screening: dict[str, Any]) -> None:
         stage = screening.get("stage") or screening["state"]
-        done = len(STAGES) if screening["state"] in ("done", "failed") else _stage_index(stage)
+        done = len(STAGES) if screening["state"] in FINAL_STATES else _stage_index(stage)
         progress.update(task, completed=done, note=stage)
 
     return await client.wait(created["screening_id"], seen=seen)

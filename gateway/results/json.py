@@ -47,7 +47,7 @@ def screening_result(
         Plain values; the checks most urgent first, those without a result not among them.
     """
     study = row["result"] or {}
-    final = row["state"] in ("done", "failed")
+    final = row["state"] in ("done", "failed", "cancelled")
     return {
         "screening_id": str(row["screening_id"]),
         "study": {"study_instance_uid": row["study_instance_uid"]},

@@ -179,6 +179,7 @@ _ALL = (
     ),
     Reason("timeout", "The check did not end in time.", "该项筛查超时。"),
     Reason("crashed", "The screening crashed and was not tried again.", "筛查进程崩溃,不再重试。"),
+    Reason("cancelled", "The screening was cancelled.", "该筛查已被取消。"),
     Reason("model_failed", "The model did not answer as it should.", "模型未正常返回结果。"),
     Reason("model_unavailable", "The model is not ready.", "模型尚未就绪。"),
     Reason("internal", "The check failed for a reason of ours.", "该项筛查因内部错误失败。"),

@@ -87,7 +87,7 @@ async def purge(connection: Connection) -> None:
         """
         DELETE FROM procrastinate_jobs j USING screenings s
         WHERE j.status = 'doing' AND s.screening_id = (j.args ->> 'screening_id')::uuid
-            AND (s.state IN ('done', 'failed') OR s.job_id <> j.id)
+            AND (s.state IN ('done', 'failed', 'cancelled') OR s.job_id <> j.id)
             AND NOT EXISTS (SELECT 1 FROM procrastinate_events e WHERE e.job_id = j.id
                 AND e.at > now() - interval '1 minute')
         """

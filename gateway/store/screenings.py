@@ -15,6 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from gateway.exceptions import ConflictError, NotFoundError, StaleAttemptError
+from gateway.store import deliveries
 from gateway.store.arrivals import settle
 from gateway.store.database import Connection
 from gateway.store.masks import Pointer, add_mask
@@ -25,6 +26,9 @@ Row = dict[str, Any]
 
 EXAM_CONTEXTS = ("screening", "incidental", "oncology", "unknown")
 """Why the scan was made; which lung rule applies follows it."""
+
+FINAL_STATES = ("done", "failed", "cancelled")
+"""Of a screening that nothing changes any more."""
 
 KEY_WAS_USED = "The idempotency key was used before, with another body."
 
@@ -42,6 +46,9 @@ class Order:
     lane: str = "routine"
     exam_context: str = "unknown"
     clinical: Mapping[str, Any]
+    callback_url: str | None = None
+    """Where its webhooks go; None means the tenant's own address, where it has one."""
+
     source: Mapping[str, Any] | None = None
     """Where the study is fetched from first; None means that it is here."""
 
@@ -66,9 +73,21 @@ class Claim:
 
 
 async def create(
-    connection: Connection, tenant: str, order: Order, *, idempotency_key: str | None = None
+    connection: Connection,
+    tenant: str,
+    order: Order,
+    *,
+    idempotency_key: str | None = None,
+    request_digest: bytes | None = None,
 ) -> tuple[Row, bool]:
     """Make a screening and its job in the caller's transaction.
+
+    Parameters
+    ----------
+    idempotency_key : str, optional
+        Makes the screening once, however often it is asked for.
+    request_digest : bytes, optional
+        SHA-256 of the request that brought the key; without it the orders are compared.
 
     Returns
     -------
@@ -95,11 +114,13 @@ async def create(
     if idempotency_key is not None:
         known = await _by_key(connection, tenant, idempotency_key)
         if known is not None:
-            _same_body(known, order)
+            _same_body(known, order, request_digest)
             return known, False
     screening_id = uuid4()
     try:
-        cursor = await connection.execute(*_insert(tenant, order, screening_id, idempotency_key))
+        cursor = await connection.execute(
+            *_insert(tenant, order, screening_id, idempotency_key, request_digest)
+        )
     except psycopg.errors.UniqueViolation:
         # The same key for another study, at the same moment.
         raise ConflictError(KEY_WAS_USED) from None
@@ -112,7 +133,11 @@ async def create(
 
 
 def _insert(
-    tenant: str, order: Order, screening_id: UUID, idempotency_key: str | None
+    tenant: str,
+    order: Order,
+    screening_id: UUID,
+    idempotency_key: str | None,
+    request_digest: bytes | None,
 ) -> tuple[str, dict[str, Any]]:
     """Give the statement that makes screening and job, and its parameters."""
     return (
@@ -122,11 +147,12 @@ def _insert(
             WHERE tenant = %(tenant)s AND study_instance_uid = %(study)s
             ORDER BY version DESC LIMIT 1)
         INSERT INTO screenings (screening_id, tenant, study_instance_uid, version, supersedes,
-            checks, lane, exam_context, clinical, job_id, idempotency_key, source)
+            checks, lane, exam_context, clinical, job_id, idempotency_key, request_digest,
+            callback_url, source)
         SELECT %(id)s, %(tenant)s, nullif(%(study)s, ''),
             coalesce((SELECT version FROM latest), 0) + 1, (SELECT screening_id FROM latest),
             %(checks)s, %(lane)s, %(exam_context)s,
-            %(clinical)s, job.job_id, %(key)s, %(source)s
+            %(clinical)s, job.job_id, %(key)s, %(digest)s, %(callback)s, %(source)s
         FROM job RETURNING *
         """,
         {
@@ -138,6 +164,8 @@ def _insert(
             "exam_context": order.exam_context,
             "clinical": Jsonb(dict(order.clinical)),
             "key": idempotency_key,
+            "digest": request_digest,
+            "callback": order.callback_url,
             "source": None if order.source is None else Jsonb(dict(order.source)),
         },
     )
@@ -205,15 +233,27 @@ async def claim(
         worker=worker,
         tenant=row["tenant"],
         lane=row["lane"],
-        order=Order(
-            study_instance_uid=row["study_instance_uid"] or "",
-            checks=tuple(row["checks"]),
-            lane=row["lane"],
-            exam_context=row["exam_context"] or "unknown",
-            clinical=row["clinical"],
-            source=None if row["fetched_at"] else row["source"],
-        ),
+        order=order_of(row),
     )
+
+
+def order_of(row: Mapping[str, Any]) -> Order:
+    """Give what a screening was asked with."""
+    return Order(
+        study_instance_uid=row["study_instance_uid"] or "",
+        checks=tuple(row["checks"]),
+        lane=row["lane"],
+        exam_context=row["exam_context"] or "unknown",
+        clinical=row["clinical"],
+        callback_url=row["callback_url"],
+        source=None if row["fetched_at"] else row["source"],
+    )
+
+
+def as_accepted(row: Mapping[str, Any]) -> Row:
+    """Show a screening as it was when it was made, which is what its order was answered with."""
+    later = ("started_at", "finished_at", "plan", "result", "error_code", "error_message")
+    return {**row, "state": "accepted", "attempt": 1, **dict.fromkeys(later)}
 
 
 async def lock_versions(connection: Connection, tenant: str, study_instance_uid: str) -> None:
@@ -322,7 +362,8 @@ async def release(
     if cursor.rowcount == 1:
         if mask is not None:
             await add_mask(connection, held.screening_id, check, mask)
-        await _event(connection, held.screening_id, held.tenant, "released", given)
+        told = {**given, "urgency": result.get("urgency", "note")}
+        await _event(connection, held.screening_id, held.tenant, "released", told)
     standing = await connection.execute(
         "SELECT * FROM check_results WHERE screening_id = %(id)s AND check_name = %(check)s",
         {"id": held.screening_id, "check": check},
@@ -349,6 +390,47 @@ async def finish(connection: Connection, held: Claim, result: Mapping[str, Any])
     )
     if await again.fetchone() is None:
         raise StaleAttemptError()
+
+
+async def cancel(connection: Connection, tenant: str, screening_id: UUID) -> Row:
+    """End a screening that is not wanted any more; repeating it is harmless.
+
+    Results that are out stand; the other checks become ``not_evaluated: cancelled``. A worker
+    that has it in hand is refused its next write, and stops at the latest when two of its
+    heartbeats find nothing.
+
+    Raises
+    ------
+    NotFoundError
+        When the tenant has no such screening.
+    ConflictError
+        When it has already ended in another way.
+    """
+    cursor = await connection.execute(
+        "SELECT * FROM screenings WHERE tenant = %s AND screening_id = %s FOR NO KEY UPDATE",
+        (tenant, screening_id),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError("There is no such screening.")
+    if row["state"] == "cancelled":
+        return row
+    if row["state"] in FINAL_STATES:
+        raise ConflictError(f"The screening is {row['state']} already.")
+    if row["state"] == "accepted":
+        await connection.execute(
+            "DELETE FROM procrastinate_jobs WHERE id = %s AND status = 'todo'", (row["job_id"],)
+        )
+    changed = await connection.execute(
+        "UPDATE screenings SET state = 'cancelled', finished_at = now(), error_code = NULL,"
+        " error_message = NULL WHERE screening_id = %s RETURNING *",
+        (screening_id,),
+    )
+    await _without_result(connection, row, "not_evaluated", "cancelled")
+    await _event(connection, screening_id, tenant, "cancelled", {"attempt": row["attempt"]})
+    ended = await changed.fetchone()
+    assert ended is not None
+    return ended
 
 
 async def hand_back(connection: Connection, held: Claim) -> None:
@@ -414,12 +496,7 @@ async def give_up_attempt(
         await enqueue(connection, str(screening_id), row["attempt"] + 1, row["lane"])
         await _event(connection, screening_id, tenant, "retried", data)
         return True
-    async with connection.cursor() as many:
-        await many.executemany(
-            "INSERT INTO check_results (screening_id, check_name, attempt, state, reason)"
-            " VALUES (%s, %s, %s, 'failed', %s) ON CONFLICT DO NOTHING",
-            [(screening_id, check, row["attempt"], reason) for check in row["checks"]],
-        )
+    await _without_result(connection, row, "failed", reason)
     await _event(connection, screening_id, tenant, "failed", data)
     return False
 
@@ -433,13 +510,26 @@ async def _hold(connection: Connection, held: Claim) -> None:
         raise StaleAttemptError()
 
 
+async def _without_result(
+    connection: Connection, row: Mapping[str, Any], state: str, reason: str
+) -> None:
+    """Say of every check that has no result why it has none."""
+    await connection.execute(
+        "INSERT INTO check_results (screening_id, check_name, attempt, state, reason)"
+        " SELECT %s, unnest(%s::text[]), %s, %s, %s ON CONFLICT DO NOTHING",
+        (row["screening_id"], list(row["checks"]), row["attempt"], state, reason),
+    )
+
+
 async def _event(
     connection: Connection, screening_id: UUID, tenant: str, kind: str, data: Mapping[str, Any]
 ) -> None:
+    """Write what happened, and owe the webhook that tells it."""
     await connection.execute(
         "INSERT INTO screening_events (screening_id, tenant, kind, data) VALUES (%s, %s, %s, %s)",
         (screening_id, tenant, kind, Jsonb(data)),
     )
+    await deliveries.add(connection, screening_id, kind, data)
 
 
 async def _by_key(connection: Connection, tenant: str, key: str) -> Row | None:
@@ -449,7 +539,11 @@ async def _by_key(connection: Connection, tenant: str, key: str) -> Row | None:
     return await cursor.fetchone()
 
 
-def _same_body(row: Row, order: Order) -> None:
+def _same_body(row: Row, order: Order, request_digest: bytes | None) -> None:
+    if request_digest is not None and row["request_digest"] is not None:
+        if row["request_digest"] != request_digest:
+            raise ConflictError(KEY_WAS_USED)
+        return
     same = (
         row["study_instance_uid"] == order.study_instance_uid
         and sorted(row["checks"]) == sorted(order.checks)

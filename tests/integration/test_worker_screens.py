@@ -86,7 +86,7 @@ class Bench:
                 await asyncio.sleep(0.02)
 
     async def ended(self, row: screenings.Row) -> dict[str, Any]:
-        return await self.until(row, lambda shown: shown["state"] in ("done", "failed"))
+        return await self.until(row, lambda shown: shown["state"] in screenings.FINAL_STATES)
 
     async def events(self, row: screenings.Row) -> list[str]:
         async with self.database.connection() as connection:
@@ -294,6 +294,36 @@ async def test_a_given_up_attempt_is_dropped(bench: Bench, triton: FakeTriton) -
     assert (shown["state"], shown["attempt"]) == ("done", 2)
     assert (await bench.events(row)).count("done") == 1
     assert (await bench.events(row)).count("released") == 1
+
+
+async def test_a_cancelled_screening_stops_its_worker(bench: Bench, triton: FakeTriton) -> None:
+    """Within a few heartbeats, though it writes nothing; nothing of it is negative afterwards."""
+    slow = FakeTriton(delay_seconds=60.0).script("anatomy", anatomy_inference())
+    row = await bench.order()
+    async with bench.worker(slow), bench.reaper():
+        await slow.asked.wait()
+        async with bench.database.connection() as connection:
+            await screenings.cancel(connection, "default", row["screening_id"])
+        async with asyncio.timeout(5.0):
+            while await _in_flight(bench):  # noqa: ASYNC110 - another process's row
+                await asyncio.sleep(0.02)
+        slow.delay_seconds = 0.0
+        other = await bench.order()
+        assert (await bench.ended(other))["state"] == "done"
+    shown = await bench.shown(row)
+    assert (shown["state"], shown["attempt"]) == ("cancelled", 1)
+    assert [(c["state"], c["reason"]) for c in shown["checks"]] == [("not_evaluated", "cancelled")]
+    assert (await bench.events(row))[-1] == "cancelled"
+    async with bench.database.connection() as connection:
+        cursor = await connection.execute("SELECT count(*) AS n FROM procrastinate_jobs")
+        assert await cursor.fetchone() == {"n": 0}
+
+
+async def _in_flight(bench: Bench) -> int:
+    async with bench.database.connection() as connection:
+        cursor = await connection.execute("SELECT sum(in_flight) AS n FROM workers")
+        row = await cursor.fetchone()
+    return int(row["n"]) if row else 0
 
 
 async def test_a_killed_database_connection_costs_nothing(bench: Bench, triton: FakeTriton) -> None:

@@ -1,0 +1,407 @@
+"""Every operation of the HTTP interface, once: document, page and tests are made from it.
+
+``/dicomweb`` is described by PS3.18 and stands in docs/api.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.api.query import DEFAULT_LIMIT, NAME
+from gateway.api.schemas import IDENTIFIER, TEXT, TIME, UID_TEXT, Schema
+from gateway.api.screening_lists import SCREENING_STATES
+from gateway.api.screenings import MAXIMUM_IDEMPOTENCY_KEY_LENGTH
+from gateway.exceptions import (
+    ConflictError,
+    InvalidCallbackError,
+    InvalidClinicalError,
+    InvalidJsonError,
+    InvalidQueryError,
+    NotFoundError,
+    OneScanError,
+    PayloadTooLargeError,
+    SourceUnsupportedError,
+    UnknownCheckError,
+    UnknownQueryKeyError,
+    UnknownSourceError,
+    UnsupportedMediaTypeError,
+)
+from gateway.screening.manifest import STATES
+from gateway.store import deliveries
+from gateway.store.listing import MAX_LIMIT
+from gateway.store.queue import LANES
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter, in ``query``, ``path`` or ``header``."""
+
+    name: str
+    where: str
+    schema: Schema
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer that is no error."""
+
+    says: str
+    schema: str = ""
+    """Name of a schema; empty for what is no JSON."""
+
+    media: str = "application/json"
+    """Empty for an answer without a body."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    name: str
+    says: str
+    group: str
+    parameters: tuple[Parameter, ...] = ()
+    body: str = ""
+    """Name of the schema of a JSON body; empty where none is taken."""
+
+    body_required: bool = True
+    answers: Mapping[int, Answer]
+    errors: tuple[type[OneScanError], ...] = ()
+    open: bool = False
+    """Asked without a key."""
+
+
+def some_of(words: tuple[str, ...]) -> Schema:
+    """Describe a list of words with commas between."""
+    return {"type": "array", "minItems": 1, "items": {"enum": list(words)}}
+
+
+SCREENING = Parameter("screening_id", "path", IDENTIFIER)
+FROM = Parameter("created_from", "query", TIME, "made at this time or later")
+TO = Parameter("created_to", "query", TIME, "made before this time")
+PAGE = (
+    Parameter(
+        "limit",
+        "query",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    ),
+    Parameter("cursor", "query", TEXT, "`next_cursor` of the page before, with the same filters"),
+)
+IDEMPOTENCY = Parameter(
+    "Idempotency-Key",
+    "header",
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAXIMUM_IDEMPOTENCY_KEY_LENGTH,
+        "pattern": "^[!-~]+$",
+    },
+    "a repeated request with it gives the first answer",
+)
+LAST_EVENT = (
+    Parameter(
+        "Last-Event-ID",
+        "header",
+        {"type": "string", "pattern": "^[0-9]{1,19}$"},
+        "where to go on; 0 is the oldest event that is kept",
+    ),
+    Parameter(
+        "last_event_id",
+        "query",
+        {"type": "string", "pattern": "^[0-9]{1,19}$"},
+        "the same, for readers that can set no header",
+    ),
+)
+
+BAD_QUERY = (InvalidQueryError, UnknownQueryKeyError)
+BAD_JSON = (InvalidJsonError, PayloadTooLargeError, UnsupportedMediaTypeError)
+
+ACCEPTED = Answer(
+    "The screening as it was accepted.", "Screening", headers={"Location": "where it is shown"}
+)
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/screenings",
+        name="list_screenings",
+        says="List screenings, newest first.",
+        group="screenings",
+        parameters=(
+            Parameter("state", "query", some_of(SCREENING_STATES)),
+            Parameter("lane", "query", some_of(tuple(LANES))),
+            Parameter(
+                "check",
+                "query",
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+                },
+                "one of these checks was asked for, or with `check_state` has such a result",
+            ),
+            Parameter("check_state", "query", some_of(STATES), "state of a released result"),
+            Parameter("study_instance_uid", "query", UID_TEXT),
+            FROM,
+            TO,
+            *PAGE,
+        ),
+        answers={200: Answer("One page.", "Screenings")},
+        errors=BAD_QUERY,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/screenings",
+        name="create_screening",
+        says="Ask for a study to be screened.",
+        group="screenings",
+        parameters=(IDEMPOTENCY,),
+        body="Order",
+        answers={202: ACCEPTED},
+        errors=(
+            *BAD_JSON,
+            InvalidCallbackError,
+            UnknownCheckError,
+            UnknownSourceError,
+            SourceUnsupportedError,
+            InvalidClinicalError,
+            NotFoundError,
+            ConflictError,
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}",
+        name="get_screening",
+        says="Show a screening: state, stage, plan, and the results released so far.",
+        group="screenings",
+        parameters=(SCREENING,),
+        answers={200: Answer("The screening.", "Screening")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/screenings/{screening_id}/cancel",
+        name="cancel_screening",
+        says="End a screening that is not wanted any more.",
+        group="screenings",
+        parameters=(SCREENING,),
+        answers={200: Answer("The screening, cancelled.", "Screening")},
+        errors=(InvalidJsonError, PayloadTooLargeError, NotFoundError, ConflictError),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/screenings/{screening_id}/rerun",
+        name="rerun_screening",
+        says="Screen the same study for the same checks again, as a new version.",
+        group="screenings",
+        parameters=(SCREENING, IDEMPOTENCY),
+        answers={202: ACCEPTED},
+        errors=(
+            InvalidJsonError,
+            PayloadTooLargeError,
+            UnknownCheckError,
+            NotFoundError,
+            ConflictError,
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}/masks/{check}",
+        name="get_mask",
+        says="Fetch the mask of a check's lesions.",
+        group="screenings",
+        parameters=(SCREENING, Parameter("check", "path", TEXT)),
+        answers={200: Answer("Gzipped NIfTI-1.", media="application/gzip")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}/events",
+        name="stream_screening_events",
+        says="Stream what happened and happens to a screening, until it ends.",
+        group="events",
+        parameters=(SCREENING, *LAST_EVENT),
+        answers={
+            200: Answer("Server-sent events.", "Event", media="text/event-stream"),
+            204: Answer("It has ended, and all of it has been told.", media=""),
+        },
+        errors=(*BAD_QUERY, NotFoundError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/events",
+        name="stream_events",
+        says="Stream what happens to all screenings, from now on or from an event.",
+        group="events",
+        parameters=LAST_EVENT,
+        answers={200: Answer("Server-sent events.", "Event", media="text/event-stream")},
+        errors=BAD_QUERY,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/checks",
+        name="list_checks",
+        says="List the checks that are installed.",
+        group="screenings",
+        answers={200: Answer("The checks.", "Checks")},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/studies",
+        name="list_studies",
+        says="List studies, those that came last first.",
+        group="studies",
+        parameters=(
+            Parameter(
+                "accession_number", "query", {"type": "string", "minLength": 1, "maxLength": 64}
+            ),
+            Parameter("modality", "query", {"type": "string", "minLength": 1, "maxLength": 64}),
+            FROM,
+            TO,
+            *PAGE,
+        ),
+        answers={200: Answer("One page.", "Studies")},
+        errors=BAD_QUERY,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/studies/{study_instance_uid}",
+        name="get_study",
+        says="Show a study with its series and its screenings.",
+        group="studies",
+        parameters=(Parameter("study_instance_uid", "path", UID_TEXT),),
+        answers={200: Answer("The study.", "Study")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/webhooks",
+        name="get_webhook",
+        says="Show where the tenant is called, and since when its secrets exist.",
+        group="webhooks",
+        answers={200: Answer("The webhook.", "Webhook")},
+    ),
+    Operation(
+        method="PUT",
+        path="/v1/webhooks",
+        name="set_webhook",
+        says="Set where the tenant is called when an order names no address.",
+        group="webhooks",
+        body="WebhookSettings",
+        answers={200: Answer("The webhook.", "Webhook")},
+        errors=(*BAD_JSON, InvalidCallbackError),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/webhooks/secret",
+        name="make_webhook_secret",
+        says="Make the secret that signs from now on; it is shown this once.",
+        group="webhooks",
+        body="SecretOrder",
+        body_required=False,
+        answers={201: Answer("The secret.", "NewSecret")},
+        errors=BAD_JSON,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/webhooks/deliveries",
+        name="list_deliveries",
+        says="List webhook deliveries, newest first.",
+        group="webhooks",
+        parameters=(
+            Parameter("state", "query", some_of(deliveries.STATES)),
+            Parameter("screening_id", "query", IDENTIFIER),
+            *PAGE,
+        ),
+        answers={200: Answer("One page.", "Deliveries")},
+        errors=BAD_QUERY,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/webhooks/deliveries/{delivery_id}/replay",
+        name="replay_delivery",
+        says="Send a delivery again, whatever became of it.",
+        group="webhooks",
+        parameters=(Parameter("delivery_id", "path", IDENTIFIER),),
+        answers={202: Answer("The delivery.", "Delivery")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/usage",
+        name="show_usage",
+        says="Show what the tenant uses today, and its limits.",
+        group="server",
+        answers={200: Answer("Used and limit of each quota.", "Usage")},
+    ),
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        name="get_openapi",
+        says="This document.",
+        group="server",
+        answers={200: Answer("OpenAPI 3.1.", media="application/json")},
+        open=True,
+    ),
+    Operation(
+        method="GET",
+        path="/docs",
+        name="get_docs",
+        says="This document as a page.",
+        group="server",
+        answers={200: Answer("A page.", media="text/html")},
+        open=True,
+    ),
+    Operation(
+        method="GET",
+        path="/livez",
+        name="livez",
+        says="Say that the process answers.",
+        group="server",
+        answers={200: Answer("It does.", "Live")},
+        open=True,
+    ),
+    Operation(
+        method="GET",
+        path="/readyz",
+        name="readyz",
+        says="Say whether a study sent now would be screened, and if not, what is wrong.",
+        group="server",
+        answers={
+            200: Answer("It would.", "Ready"),
+            503: Answer("It would not; what is not ok says why.", "Ready"),
+        },
+        open=True,
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        name="metrics",
+        says="Give the metrics in Prometheus' text form; to this machine without a key.",
+        group="server",
+        answers={200: Answer("The metrics.", media="text/plain")},
+    ),
+)
+
+
+def example(operation: Operation) -> dict[str, Any]:
+    """Give a body that an operation takes, for the page."""
+    bodies: dict[str, dict[str, Any]] = {
+        "Order": {
+            "study_instance_uid": "1.2.3",
+            "checks": ["liver"],
+            "lane": "routine",
+            "callback_url": "https://partner.example/onescan",
+        },
+        "WebhookSettings": {"callback_url": "https://partner.example/onescan", "body": "reference"},
+        "SecretOrder": {"overlap_hours": 24},
+    }
+    return bodies[operation.body]

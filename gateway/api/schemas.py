@@ -1,0 +1,254 @@
+"""The schemas of the OpenAPI document: what goes in and what comes out, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gateway import exceptions
+from gateway.api.screening_lists import SCREENING_STATES
+from gateway.api.webhooks import MAX_OVERLAP_HOURS, OVERLAP_HOURS
+from gateway.intake.header import MAX_UID_CHARACTERS, UID
+from gateway.principal import QUOTAS
+from gateway.results.json import schema as result_schema
+from gateway.screening.manifest import STATES
+from gateway.store import deliveries, events
+from gateway.store.queue import LANES
+from gateway.store.screenings import EXAM_CONTEXTS
+from gateway.webhooks.address import MAX_URL_CHARACTERS
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+IDENTIFIER: Schema = {"type": "string", "format": "uuid"}
+UID_TEXT: Schema = {
+    "type": "string",
+    "pattern": f"^({UID.pattern})$",
+    "maxLength": MAX_UID_CHARACTERS,
+}
+
+
+def ref(name: str) -> Schema:
+    """Point at a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Allow null, too."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def of(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    """Describe an object that has these properties and no others."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name for name in properties if name not in optional],
+        "properties": dict(properties),
+    }
+
+
+def listed(schema: Schema) -> Schema:
+    """Describe a list."""
+    return {"type": "array", "items": schema}
+
+
+def page_of(name: str, schema: str) -> Schema:
+    """Describe one page of a list."""
+    return of({name: listed(ref(schema)), "next_cursor": or_null(TEXT)})
+
+
+def codes() -> list[str]:
+    """List every stable error code."""
+
+    def below(kind: type[exceptions.OneScanError]) -> Iterator[str]:
+        yield kind.code
+        for child in kind.__subclasses__():
+            if child.__module__ == exceptions.__name__:
+                yield from below(child)
+
+    return sorted(set(below(exceptions.OneScanError)))
+
+
+def schemas() -> dict[str, Schema]:
+    """Give every schema by its name."""
+    return {**_results(), **_ours()}
+
+
+def _results() -> dict[str, Schema]:
+    """Take over the schema of a result; its parts become schemas of the document."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: item.replace("#/$defs/", "#/components/schemas/Result_")
+                if key == "$ref"
+                else moved(item)
+                for key, item in value.items()
+            }
+        return [moved(item) for item in value] if isinstance(value, list) else value
+
+    whole = moved(result_schema())
+    parts = whole.pop("$defs")
+    del whole["$schema"], whole["$id"]
+    return {"Screening": whole} | {f"Result_{name}": part for name, part in parts.items()}
+
+
+def _ours() -> dict[str, Schema]:
+    summary = {
+        "screening_id": IDENTIFIER,
+        "study_instance_uid": or_null(TEXT),
+        "state": {"enum": list(SCREENING_STATES)},
+        "version": {"type": "integer", "minimum": 1},
+        "supersedes": or_null(IDENTIFIER),
+        "attempt": {"type": "integer", "minimum": 1},
+        "lane": {"enum": list(LANES)},
+        "exam_context": {"enum": list(EXAM_CONTEXTS)},
+        "requested_checks": listed(TEXT),
+        "check_states": {"type": "object", "additionalProperties": {"enum": list(STATES)}},
+        "error": or_null(of({"code": or_null(TEXT), "message": or_null(TEXT)})),
+        "created_at": TIME,
+        "started_at": or_null(TIME),
+        "finished_at": or_null(TIME),
+    }
+    study = {
+        "study_instance_uid": TEXT,
+        "accession_number": TEXT,
+        "study_date": {"type": "string", "description": "YYYYMMDD, or empty"},
+        "description": or_null(TEXT),
+        "modalities": listed(TEXT),
+        "series_count": WHOLE,
+        "instance_count": WHOLE,
+        "created_at": TIME,
+        "updated_at": TIME,
+    }
+    series = {
+        "series_instance_uid": TEXT,
+        "modality": TEXT,
+        "series_number": or_null(WHOLE),
+        "description": or_null(TEXT),
+        "instance_count": WHOLE,
+        "updated_at": TIME,
+    }
+    secret = {"secret_id": IDENTIFIER, "created_at": TIME, "expires_at": or_null(TIME)}
+    archive = of({"dicomweb": TEXT})
+    bucket = of({"s3": TEXT, "prefix": {"type": "string", "minLength": 1}})
+    url: Schema = {
+        "type": "string",
+        "maxLength": MAX_URL_CHARACTERS,
+        "description": "https, a public address, no user, no fragment",
+    }
+    order: dict[str, Schema] = {
+        "study_instance_uid": {
+            **UID_TEXT,
+            "description": "may be missing where a bucket's prefix names the study",
+        },
+        "checks": {**listed(TEXT), "minItems": 1},
+        "lane": {"enum": list(LANES)},
+        "exam_context": {"enum": list(EXAM_CONTEXTS)},
+        "clinical": {"type": "object", "description": "docs/clinical.md"},
+        "callback_url": or_null(url),
+        "source": {"anyOf": [archive, bucket], "description": "docs/partners.md"},
+    }
+    two = of({"en": TEXT, "zh": TEXT})
+    return {
+        "Problem": of(
+            {
+                "type": TEXT,
+                "title": TEXT,
+                "status": WHOLE,
+                "detail": TEXT,
+                "code": {"enum": codes()},
+            }
+        ),
+        "Order": of(order, optional=tuple(order)),
+        "Summary": of(summary),
+        "Screenings": page_of("screenings", "Summary"),
+        "StudySummary": of(study),
+        "Studies": page_of("studies", "StudySummary"),
+        "Series": of(series),
+        "Study": of(
+            {**study, "series": listed(ref("Series")), "screenings": listed(ref("Summary"))}
+        ),
+        "Check": of(
+            {
+                "check": TEXT,
+                "version": TEXT,
+                "title": two,
+                "intended_use": two,
+                "latency_class": {"enum": ["stat", "routine"]},
+                "needs": {"type": "object"},
+                "thresholds": ref("Result_thresholds"),
+                "weights_origin": or_null(TEXT),
+                "weights_installed": {"type": "boolean"},
+            }
+        ),
+        "Checks": of({"checks": listed(ref("Check"))}),
+        "Event": {
+            "type": "object",
+            "required": ["screening_id", "event", "at"],
+            "properties": {
+                "screening_id": IDENTIFIER,
+                "event": {"enum": list(events.KINDS)},
+                "at": TIME,
+            },
+        },
+        "WebhookSettings": of(
+            {"callback_url": or_null(url), "body": {"enum": list(deliveries.BODIES)}},
+            optional=("callback_url", "body"),
+        ),
+        "Secret": of(secret),
+        "Quota": of(
+            {"used": or_null(WHOLE), "limit": or_null(WHOLE), "reset_seconds": or_null(WHOLE)}
+        ),
+        "Usage": of(
+            {"tenant": TEXT, "day": TEXT, "quotas": of(dict.fromkeys(QUOTAS, ref("Quota")))}
+        ),
+        "Webhook": of(
+            {
+                "callback_url": or_null(TEXT),
+                "body": {"enum": list(deliveries.BODIES)},
+                "secrets": listed(ref("Secret")),
+            }
+        ),
+        "SecretOrder": of(
+            {
+                "overlap_hours": {
+                    "type": "number",
+                    "minimum": 0,
+                    "maximum": MAX_OVERLAP_HOURS,
+                    "default": OVERLAP_HOURS,
+                }
+            },
+            optional=("overlap_hours",),
+        ),
+        "NewSecret": of({**secret, "secret": {"type": "string", "pattern": "^whsec_"}}),
+        "Delivery": of(
+            {
+                "delivery_id": IDENTIFIER,
+                "screening_id": IDENTIFIER,
+                "event": {"enum": list(deliveries.EVENTS.values())},
+                "check": or_null(TEXT),
+                "url": TEXT,
+                "body": {"enum": list(deliveries.BODIES)},
+                "state": {"enum": list(deliveries.STATES)},
+                "attempts": WHOLE,
+                "next_attempt_at": or_null(TIME),
+                "last_status": or_null(WHOLE),
+                "last_error": or_null(TEXT),
+                "created_at": TIME,
+                "last_attempt_at": or_null(TIME),
+                "ended_at": or_null(TIME),
+            }
+        ),
+        "Deliveries": page_of("deliveries", "Delivery"),
+        "Ready": of(
+            {
+                "state": {"enum": ["ready", "not_ready"]},
+                "parts": {"type": "object", "additionalProperties": TEXT},
+            }
+        ),
+        "Live": of({"state": {"const": "live"}}),
+    }

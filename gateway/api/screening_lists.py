@@ -1,0 +1,105 @@
+"""``GET /v1/screenings``, ``…/cancel`` and ``…/rerun``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from gateway.api.keys import DATABASE, PRINCIPAL
+from gateway.api.limits import refuse_when_full
+from gateway.api.query import answer_page, identifier, moment, names, read_page, uid, words
+from gateway.api.screenings import answer_created, read_idempotency, screening_id_of
+from gateway.api.state import MANIFESTS
+from gateway.exceptions import ConflictError, InvalidJsonError, UnknownCheckError
+from gateway.results.json import screening_result
+from gateway.screening.manifest import STATES
+from gateway.store import listing, screenings
+from gateway.store.queue import LANES
+
+SCREENING_STATES = ("accepted", "running", *screenings.FINAL_STATES)
+
+FILTERS = {
+    "state": words(*SCREENING_STATES),
+    "lane": words(*LANES),
+    "check": names,
+    "check_state": words(*STATES),
+    "study_instance_uid": uid,
+    "created_from": moment,
+    "created_to": moment,
+}
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/v1/screenings")
+async def list_screenings(request: web.Request) -> web.Response:
+    """List the tenant's screenings, newest first."""
+    page, mark = read_page(request, FILTERS, key=identifier)
+    async with request.app[DATABASE].connection() as connection:
+        rows = await listing.screenings(connection, request[PRINCIPAL].tenant, page)
+    return web.json_response(
+        answer_page("screenings", rows, page, mark, key="screening_id", show=summary)
+    )
+
+
+@routes.post("/v1/screenings/{screening_id}/cancel")
+async def cancel_screening(request: web.Request) -> web.Response:
+    """End a screening that is not wanted any more."""
+    await _no_body(request)
+    screening_id = screening_id_of(request)
+    async with request.app[DATABASE].connection() as connection:
+        row = await screenings.cancel(connection, request[PRINCIPAL].tenant, screening_id)
+        released = await screenings.results(connection, screening_id)
+    return web.json_response(screening_result(row, released))
+
+
+@routes.post("/v1/screenings/{screening_id}/rerun")
+async def rerun_screening(request: web.Request) -> web.Response:
+    """Screen the same study for the same checks again, as a new version."""
+    await _no_body(request)
+    tenant, screening_id = request[PRINCIPAL].tenant, screening_id_of(request)
+    idempotency = read_idempotency(request, {})
+    async with request.app[DATABASE].connection() as connection:
+        before, _, _ = await screenings.find(connection, tenant, screening_id)
+        if before["state"] not in screenings.FINAL_STATES:
+            raise ConflictError(f"The screening is {before['state']}; cancel it first.")
+        installed = {name for name, m in request.app[MANIFESTS].items() if m.is_check}
+        if missing := sorted(set(before["checks"]) - installed):
+            raise UnknownCheckError(f"The check {missing[0]!r} is not installed any more.")
+        row, created = await screenings.create(
+            connection, tenant, screenings.order_of(before), **idempotency
+        )
+        if created:
+            await refuse_when_full(connection, request[PRINCIPAL])
+    return answer_created(row)
+
+
+def summary(row: dict[str, Any]) -> dict[str, Any]:
+    """Show a screening in a list."""
+    return {
+        "screening_id": str(row["screening_id"]),
+        "study_instance_uid": row["study_instance_uid"],
+        "state": row["state"],
+        "version": row["version"],
+        "supersedes": str(row["supersedes"]) if row["supersedes"] else None,
+        "attempt": row["attempt"],
+        "lane": row["lane"],
+        "exam_context": row["exam_context"] or "unknown",
+        "requested_checks": list(row["checks"]),
+        "check_states": row["check_states"],
+        "error": (
+            {"code": row["error_code"], "message": row["error_message"]}
+            if row["state"] == "failed"
+            else None
+        ),
+        "created_at": row["created_at"].isoformat(),
+        "started_at": row["started_at"].isoformat() if row["started_at"] else None,
+        "finished_at": row["finished_at"].isoformat() if row["finished_at"] else None,
+    }
+
+
+async def _no_body(request: web.Request) -> None:
+    """Refuse a body, which would be ignored."""
+    if request.can_read_body and await request.read() not in (b"", b"{}"):
+        raise InvalidJsonError("This takes no body.")
