@@ -7,9 +7,10 @@ own, which nobody else takes.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -63,6 +64,8 @@ class Admission:
         self.requests = 0
         self.stores = 0
         self.store_bytes = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._settings = settings
         self._folder = folder
         self._watermark_bytes = watermark_bytes
@@ -75,11 +78,14 @@ class Admission:
             ADMISSION_REFUSALS.labels("requests").inc()
             raise OverloadedError("Too many requests are in hand; try again.")
         self.requests += 1
+        self._idle.clear()
         ADMISSION_ACTIVE.labels("requests").set(self.requests)
         try:
             yield
         finally:
             self.requests -= 1
+            if not self.requests:
+                self._idle.set()
             ADMISSION_ACTIVE.labels("requests").set(self.requests)
 
     @contextmanager
@@ -121,6 +127,13 @@ class Admission:
             self.stores -= 1
             self.store_bytes -= size
             self._tell()
+
+    async def idle(self, seconds: float) -> bool:
+        """Wait until nothing is in hand, for so long; tell whether that was so."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        return self._idle.is_set()
 
     def free_bytes(self) -> float:
         """Tell how much the folder of objects can take; a bucket takes everything."""

@@ -94,7 +94,7 @@ class ForgivingJobManager(manager.JobManager):
 def make_queue(url: str) -> procrastinate.App:
     """Make the procrastinate application of a worker; open it before use."""
     app = procrastinate.App(
-        connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=4)
+        connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=6)
     )
     app.job_manager = ForgivingJobManager(app.connector)
     return app

@@ -6,10 +6,11 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
+import procrastinate
 import prometheus_client
 import psycopg
 from procrastinate import exceptions as queue_errors
@@ -25,13 +26,13 @@ from gateway.screening.site_thresholds import load_site, warn_of_stale
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.open_objects import open_objects
-from gateway.store.queue import LANES, TASK, make_queue
+from gateway.store.queue import TASK, make_queue
 from gateway.triton.client import TritonClient
 from gateway.triton.readiness import Readiness
 from gateway.triton.restart import restart_embedded
 from gateway.worker.attempt import Workshop, run_attempt
 from gateway.worker.heart import Heart
-from gateway.worker.slots import MemoryBudget, Room
+from gateway.worker.slots import MemoryBudget, Room, shares
 
 POLL_SECONDS = 2.0
 """New jobs are notified; polling is for a notification that was lost."""
@@ -136,18 +137,11 @@ async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
 
     async with queue.open_async():
         while not stop.is_set():
-            worker = Worker(
-                queue,
-                queues=list(LANES),
-                name=workshop.name,
-                concurrency=workshop.settings.worker.concurrency,
-                fetch_job_polling_interval=POLL_SECONDS,
-                delete_jobs="always",
-                install_signal_handlers=False,
-                update_heartbeat_interval=workshop.settings.worker.heartbeat_seconds,
-                stalled_worker_timeout=2 * workshop.settings.worker.stalled_seconds,
-            )
-            running = asyncio.create_task(worker.run(), name="queue")  # type: ignore[no-untyped-call]
+            takers = [
+                _taker(workshop, queue, lanes, slots)
+                for lanes, slots in shares(workshop.settings.worker.concurrency)
+            ]
+            running = asyncio.create_task(_run_takers(takers), name="queue")
             stopping = asyncio.create_task(stop.wait(), name="stop")
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -157,14 +151,44 @@ async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
                 workshop.heart.beat_now()
                 # Only now: when PostgreSQL goes away procrastinate stops too, and then
                 # the studies in hand have all the time that they need.
-                worker.shutdown_graceful_timeout = workshop.settings.worker.drain_seconds
-                worker.stop()  # type: ignore[no-untyped-call]
+                for taker in takers:
+                    taker.shutdown_graceful_timeout = workshop.settings.worker.drain_seconds
+                    taker.stop()  # type: ignore[no-untyped-call]
             try:
                 await running
             except (psycopg.Error, queue_errors.ProcrastinateException) as error:
                 log.warning("onescan.worker.queue_lost", error=type(error).__name__)
             if not stop.is_set():
                 await asyncio.sleep(RESTART_SECONDS)
+
+
+def _taker(
+    workshop: Workshop, queue: procrastinate.App, lanes: tuple[str, ...], slots: int
+) -> Worker:
+    settings = workshop.settings.worker
+    return Worker(
+        queue,
+        queues=list(lanes),
+        name=workshop.name,
+        concurrency=slots,
+        fetch_job_polling_interval=POLL_SECONDS,
+        delete_jobs="always",
+        install_signal_handlers=False,
+        update_heartbeat_interval=settings.heartbeat_seconds,
+        stalled_worker_timeout=2 * settings.stalled_seconds,
+    )
+
+
+async def _run_takers(takers: Sequence[Worker]) -> None:
+    """Run them until all have stopped; when one fails, the others stop and their jobs end first."""
+    tasks = [asyncio.create_task(taker.run()) for taker in takers]  # type: ignore[no-untyped-call]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for taker in takers:
+        taker.stop()  # type: ignore[no-untyped-call]
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def _watch_triton(settings: Settings, heart: Heart, probe: Probe | None) -> None:

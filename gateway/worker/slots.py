@@ -7,6 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.metrics import SHM_BYTES
+from gateway.store.queue import LANES
+
+STAT = "stat"
+
+
+def shares(concurrency: int) -> list[tuple[tuple[str, ...], int]]:
+    """Share a worker's slots out: which lanes take how many.
+
+    With two and more, one slot takes nothing but the stat lane, so an urgent study never waits
+    for a routine one to end. With one there is nothing to share: stat is only taken first.
+    """
+    if concurrency < 2:
+        return [(tuple(LANES), 1)]
+    return [(tuple(LANES), concurrency - 1), ((STAT,), 1)]
 
 
 class Room:
