@@ -133,10 +133,14 @@ class Issuer:
         self.asked["token"] += 1
         form = await request.post()
         asked = self.codes.pop(str(form["code"]), None)
-        scheme, _, given = request.headers["Authorization"].partition(" ")
-        login, _, password = base64.b64decode(given).decode().partition(":")
-        assert (scheme, unquote_plus(login)) == ("Basic", CLIENT_ID)
-        assert unquote_plus(password) == CLIENT_SECRET
+        if "client_secret" in form:
+            login, password = str(form["client_id"]), str(form["client_secret"])
+        else:
+            scheme, _, given = request.headers["Authorization"].partition(" ")
+            assert scheme == "Basic"
+            both = base64.b64decode(given).decode().partition(":")
+            login, password = unquote_plus(both[0]), unquote_plus(both[2])
+        assert (login, password) == (CLIENT_ID, CLIENT_SECRET)
         digest = hashlib.sha256(str(form["code_verifier"]).encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         if (

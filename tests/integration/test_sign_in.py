@@ -85,6 +85,13 @@ async def test_a_browser_signs_in_and_out(api: Api) -> None:
     await problem(await api.client.get("/v1/checks", headers=stolen), 401, "request.unauthorized")
 
 
+async def test_a_provider_that_wants_the_secret_in_the_form(api: Api, issuer: Issuer) -> None:
+    """As its configuration says."""
+    issuer.published = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    landed = await api.client.get((await to_callback(api)).relative(), allow_redirects=False)
+    assert (landed.status, landed.headers["Location"]) == (303, "/auth/session")
+
+
 async def test_a_token_of_another_session_does_not_pass(api: Api) -> None:
     """And no request that changes something passes by the cookie alone."""
     for _ in range(2):
