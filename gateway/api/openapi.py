@@ -14,6 +14,7 @@ from gateway.exceptions import (
     ForbiddenError,
     OneScanError,
     OverloadedError,
+    RateLimitedError,
     RequestError,
     StoreUnavailableError,
     UnauthorizedError,
@@ -25,6 +26,7 @@ EVERYWHERE: tuple[type[OneScanError], ...] = (
     RequestError,
     UnauthorizedError,
     ForbiddenError,
+    RateLimitedError,
     OverloadedError,
     StoreUnavailableError,
 )
