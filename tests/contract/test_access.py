@@ -98,3 +98,13 @@ def test_whoever_opens_the_database_names_the_tenant_of_the_request() -> None:
             ):
                 found.append(f"{path.name}:{node.lineno}")
     assert not found
+
+
+def test_only_one_function_writes_the_audit_log() -> None:
+    """So that what a line holds is decided in one place."""
+    writers = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "gateway").rglob("*.py"))
+        if "INTO audit " in path.read_text(encoding="utf-8")
+    ]
+    assert writers == ["gateway/store/audit.py"]
