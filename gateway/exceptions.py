@@ -96,6 +96,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + SourceTooLargeError            413
     + SeveralStudiesError            409
     + SourceUnsupportedError         501
+    + SourceOutsideHoursError        503
   x PartnersError                    500, the partners file cannot be read
   x StaleAttemptError                409, a late worker's write is refused
   x RuntimeFailure                   an embedded server did not start or stay up
@@ -730,10 +731,21 @@ class SeveralStudiesError(SourceError):
 
 
 class SourceUnsupportedError(SourceError):
-    """Studies are not fetched from a source of this kind yet."""
+    """The source is no longer one that this tenant may name."""
 
     code = "source.unsupported"
     status = 501
+
+
+class SourceOutsideHoursError(SourceError):
+    """The archive may not be asked at this hour; it is asked when its hours begin."""
+
+    code = "source.outside_hours"
+    status = 503
+
+    def __init__(self, message: str | None = None, *, retry_after_seconds: float = 60.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class PartnersError(OneScanError):

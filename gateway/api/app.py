@@ -45,7 +45,7 @@ from gateway.api.state import (
 )
 from gateway.exceptions import UsageError
 from gateway.fetcher import run_fetcher
-from gateway.fetcher.kit import FetchKit, FetchLimits
+from gateway.fetcher.kit import FetchKit, FetchLimits, archive_clients
 from gateway.intake.partners_reader import load_partners
 from gateway.log import configure_logging, deployment_key, get_logger
 from gateway.oidc.provider import Provider
@@ -124,7 +124,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     if reaper:
         app.cleanup_ctx.append(_reaper)
         app.cleanup_ctx.append(_completer)
-        if app[PARTNERS].sources:
+        if app[PARTNERS].sources or app[PARTNERS].archives:
             app.cleanup_ctx.append(_fetcher)
         app.cleanup_ctx.append(webhooks.deliver)
     if app[OIDC] is not None:
@@ -226,6 +226,7 @@ async def _fetcher(app: web.Application) -> AsyncIterator[None]:
         database=app[DATABASE],
         objects=app[OBJECTS],
         partners=app[PARTNERS],
+        archives=archive_clients(app[PARTNERS]),
         default_checks=partial(default_checks, app[MANIFESTS]),
         worker=settings.worker,
         limits=FetchLimits(max_instance_bytes=settings.api.max_instance_bytes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.exceptions import InvalidJsonError, SourceUnsupportedError, UnknownSourceError
+from gateway.exceptions import InvalidJsonError, UnknownSourceError
 from gateway.intake.partners import Partners
 from gateway.intake.remotes import DicomwebSource
 
@@ -51,11 +51,12 @@ def check_source(source: Mapping[str, str], partners: Partners, tenant: str) -> 
     ------
     UnknownSourceError
         Without saying which names there are.
-    SourceUnsupportedError
-        For DIMSE.
     """
     if "dimse" in source:
-        raise SourceUnsupportedError
+        archive = partners.archives.get(source["dimse"])
+        if archive is None or tenant not in archive.tenants:
+            raise UnknownSourceError
+        return
     kind = "dicomweb" if "dicomweb" in source else "s3"
     found = partners.sources.get(source[kind])
     if found is None or tenant not in found.tenants:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,15 @@ class Hours:
         if self.start < self.end:
             return self.start <= local < self.end
         return local >= self.start or local < self.end
+
+    def seconds_until(self, moment: datetime) -> float:
+        """Give the seconds from an aware moment to the next start; 0 within the hours."""
+        if self.contain(moment):
+            return 0.0
+        local = moment.astimezone(self.zone)
+        day = local.date() + timedelta(days=local.time() >= self.start)
+        start = datetime.combine(day, self.start, self.zone)
+        return (start.astimezone(UTC) - moment.astimezone(UTC)).total_seconds()
 
     def __str__(self) -> str:
         return f"{self.start:%H:%M}-{self.end:%H:%M} {self.zone.key}"

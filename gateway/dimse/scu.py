@@ -141,7 +141,9 @@ class ArchiveClient:
         async with self._pace.request():
             return await Requestor(self.profile).run(work)
 
-    async def retrieve(self, keys: Mapping[str, str], store: Store) -> Retrieved:
+    async def retrieve(
+        self, keys: Mapping[str, str], store: Store, *, strict: bool = True
+    ) -> Retrieved:
         """Fetch a study, series or instance, by C-GET or, where the profile says so, C-MOVE.
 
         When it returns everything is durable and indexed: with C-GET by `store`, with C-MOVE
@@ -153,6 +155,9 @@ class ArchiveClient:
             Unique keys from ``StudyInstanceUID`` down to the level that is meant.
         store : callable
             Awaited for each instance of a C-GET, one after the other; `Depot.storing` makes one.
+        strict : bool
+            Whether an instance that `store` refused makes the retrieval incomplete; otherwise it
+            is told in what is given back, unless nothing else came.
 
         Raises
         ------
@@ -184,13 +189,14 @@ class ArchiveClient:
             await self._tell_missing(level, keys, error)
             raise
         name = self.profile.name
-        if done.failed or done.refused:
+        nothing = not done.completed + done.warning
+        if done.failed > len(done.refused) or (done.refused and (strict or nothing)):
             why = f" ({', '.join(sorted(set(done.refused)))})" if done.refused else ""
             raise PacsIncompleteError(
                 f"{done.failed or len(done.refused)} instances did not come from {name}{why};"
                 f" {done.completed} did."
             )
-        if not done.completed + done.warning:
+        if nothing:
             raise PacsNotFoundError(f"{name} has nothing of it.")
         return done
 
@@ -272,10 +278,10 @@ class ArchiveClient:
 
 
 async def retrieve_study(
-    archive: ArchiveClient, study_instance_uid: str, store: Store
+    archive: ArchiveClient, study_instance_uid: str, store: Store, *, strict: bool = True
 ) -> Retrieved:
     """Fetch a whole study from an archive; see `ArchiveClient.retrieve`."""
-    return await archive.retrieve({"StudyInstanceUID": study_instance_uid}, store)
+    return await archive.retrieve({"StudyInstanceUID": study_instance_uid}, store, strict=strict)
 
 
 async def _await(awaitable: Awaitable[object]) -> object:

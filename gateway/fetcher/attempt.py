@@ -10,6 +10,7 @@ from gateway.exceptions import (
     SeveralStudiesError,
     SourceError,
     SourceNotFoundError,
+    SourceOutsideHoursError,
     SourceRefusedError,
     SourceTooLargeError,
     SourceUnreachableError,
@@ -44,6 +45,9 @@ HOPELESS = (
 )
 """Asking again would get the same answer."""
 
+SHORTEST_WAIT_SECONDS = 1.0
+"""Before an archive is asked again whose hours have just begun or ended."""
+
 log = get_logger("onescan.fetcher")
 
 
@@ -74,10 +78,12 @@ async def run_attempt(kit: FetchKit, screening_id: UUID, attempt: int) -> None:
 async def _see_through(kit: FetchKit, claim: Claim) -> str:
     try:
         await persist(kit.database, lambda c: screenings.enter_stage(c, claim, "fetching"))
-        study = _study_of(await _patiently(kit, claim))
+        study = await _patiently(kit, claim)
         await persist(kit.database, lambda c: _pass_on(kit, c, claim, study))
     except StaleAttemptError:
         return "stale"
+    except SourceOutsideHoursError as error:
+        return await _put_back(kit, claim, error)
     except Exception as error:
         return await _give_up(kit, claim, error)
     return "fetched"
@@ -90,7 +96,7 @@ async def _pass_on(kit: FetchKit, connection: Connection, claim: Claim, study: s
     await screenings.fetched(connection, claim, study, checks)
 
 
-async def _patiently(kit: FetchKit, claim: Claim) -> list[Received]:
+async def _patiently(kit: FetchKit, claim: Claim) -> str:
     """Ask a source that is away or busy a few times before the attempt is lost."""
     delay = kit.limits.first_delay_seconds
     for _ in range(kit.limits.tries - 1):
@@ -102,9 +108,12 @@ async def _patiently(kit: FetchKit, claim: Claim) -> list[Received]:
     return await _fetch(kit, claim)
 
 
-async def _fetch(kit: FetchKit, claim: Claim) -> list[Received]:
+async def _fetch(kit: FetchKit, claim: Claim) -> str:
+    """Fetch the study once and give its UID."""
     order = claim.order
     said = order.source or {}
+    if "dimse" in said:
+        return await _fetch_from_archive(kit, claim, str(said["dimse"]))
     name = str(said.get("dicomweb") or said.get("s3") or "")
     source = kit.partners.sources.get(name)
 
@@ -119,20 +128,38 @@ async def _fetch(kit: FetchKit, claim: Claim) -> list[Received]:
     if source is None or claim.tenant not in source.tenants:
         raise SourceUnsupportedError("The source is no longer in the partners file.")
     if isinstance(source, DicomwebSource):
-        return await fetch_dicomweb(
+        received = await fetch_dicomweb(
             source,
             order.study_instance_uid,
             objects=kit.objects,
             index=index,
             limits=kit.limits,
         )
+        return _study_of(received)
     assert isinstance(source, S3Source)
-    return await fetch_s3(
+    received = await fetch_s3(
         source,
         str(said.get("prefix", "")),
         order.study_instance_uid,
         objects=kit.objects,
         index=index,
+        limits=kit.limits,
+    )
+    return _study_of(received)
+
+
+async def _fetch_from_archive(kit: FetchKit, claim: Claim, name: str) -> str:
+    from gateway.fetcher.dimse import fetch_dimse  # loads pynetdicom, which most have no use for
+
+    archive = kit.archives.get(name)
+    if archive is None or claim.tenant not in archive.profile.tenants:
+        raise SourceUnsupportedError("The archive is no longer in the partners file.")
+    return await fetch_dimse(
+        archive,
+        claim.tenant,
+        claim.order.study_instance_uid,
+        database=kit.database,
+        objects=kit.objects,
         limits=kit.limits,
     )
 
@@ -197,6 +224,26 @@ async def _give_up(kit: FetchKit, claim: Claim, error: Exception) -> str:
     except OneScanError:
         return "abandoned"  # the database is away; the reaper will see the silence
     return "retried" if again else "failed"
+
+
+async def _put_back(kit: FetchKit, claim: Claim, error: SourceOutsideHoursError) -> str:
+    """Let a screening wait until its archive may be asked."""
+    try:
+        await persist(
+            kit.database,
+            lambda c: screenings.put_back(
+                c,
+                claim,
+                after_seconds=max(SHORTEST_WAIT_SECONDS, error.retry_after_seconds),
+                code=error.code,
+                message=str(error),
+            ),
+        )
+    except StaleAttemptError:
+        return "stale"
+    except OneScanError:
+        return "abandoned"  # the database is away; the reaper will see the silence
+    return "waits"
 
 
 async def _hand_back(kit: FetchKit, claim: Claim) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gateway.intake.partners import Partners
 from gateway.settings import WorkerSettings
 from gateway.store.database import Database
 from gateway.store.default_order import DefaultChecks
 from gateway.store.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from gateway.dimse.scu import ArchiveClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +45,21 @@ class FetchKit:
     default_checks: DefaultChecks
     worker: WorkerSettings
     limits: FetchLimits = FetchLimits()
+    archives: Mapping[str, ArchiveClient] = field(default_factory=dict)
+    """One client each for the life of the fetcher: it keeps the archive's pace."""
+
+
+def archive_clients(partners: Partners) -> dict[str, ArchiveClient]:
+    """Make a client of each archive; pynetdicom is loaded only where there is one.
+
+    Raises
+    ------
+    PartnersError
+        When the table of an archive breaks its form.
+    """
+    if not partners.archives:
+        return {}
+    from gateway.dimse.archive import read_archive
+    from gateway.dimse.scu import ArchiveClient
+
+    return {name: ArchiveClient(read_archive(item)) for name, item in partners.archives.items()}

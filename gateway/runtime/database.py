@@ -49,6 +49,20 @@ async def reached(settings: Settings) -> AsyncIterator[Connection]:
             await server.stop()
 
 
+async def database_url(settings: Settings) -> str:
+    """Give the address of the database of a deployment that runs.
+
+    Raises
+    ------
+    UsageError
+        When none is named and no embedded server runs on the home.
+    """
+    url = settings.store.database_url or await EmbeddedPostgres(Home(settings.home)).running()
+    if not url:
+        raise UsageError("DATABASE_URL is not set, and no server runs on this home.")
+    return url
+
+
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Connection]:
     connection: Connection = await AsyncConnection.connect(url, row_factory=dict_row)

@@ -33,14 +33,20 @@ log = logging.getLogger("onescan.queue")
 
 DEFER_SQL = (
     "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY["
-    " ROW(%(queue)s, %(task)s, %(priority)s, NULL, NULL, %(arguments)s, NULL)"
+    " ROW(%(queue)s, %(task)s, %(priority)s, NULL, NULL, %(arguments)s,"
+    " CASE WHEN %(after)s::float8 > 0 THEN now() + make_interval(secs => %(after)s::float8) END)"
     "::procrastinate_job_to_defer_v1])) AS job_id"
 )
 """Defers one job in the caller's transaction; see `job_parameters`."""
 
 
 def job_parameters(
-    screening_id: str, attempt: int, lane: str, *, fetch: bool = False
+    screening_id: str,
+    attempt: int,
+    lane: str,
+    *,
+    fetch: bool = False,
+    after_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Give the parameters of `DEFER_SQL`, and the lane."""
     return {
@@ -49,13 +55,22 @@ def job_parameters(
         "task": FETCH if fetch else TASK,
         "priority": LANES[lane],
         "arguments": Jsonb({"screening_id": screening_id, "attempt": attempt}),
+        "after": after_seconds,
     }
 
 
-async def enqueue(connection: Connection, screening_id: str, attempt: int, lane: str) -> None:
+async def enqueue(
+    connection: Connection,
+    screening_id: str,
+    attempt: int,
+    lane: str,
+    *,
+    after_seconds: float = 0.0,
+) -> None:
     """Defer a job for a screening that exists and make it the screening's job.
 
     A study that has yet to be fetched is fetched first, whoever brings the screening back.
+    Nobody takes the job before `after_seconds` are over.
     """
     unfetched = await connection.execute(
         "SELECT 1 FROM screenings WHERE screening_id = %s"
@@ -63,10 +78,11 @@ async def enqueue(connection: Connection, screening_id: str, attempt: int, lane:
         (screening_id,),
     )
     fetch = await unfetched.fetchone() is not None
+    job = job_parameters(screening_id, attempt, lane, fetch=fetch, after_seconds=after_seconds)
     await connection.execute(
         f"WITH job AS ({DEFER_SQL}) UPDATE screenings SET job_id = job.job_id FROM job"
         " WHERE screening_id = %(screening_id)s",
-        {"screening_id": screening_id, **job_parameters(screening_id, attempt, lane, fetch=fetch)},
+        {"screening_id": screening_id, **job},
     )
 
 

@@ -446,6 +446,40 @@ async def hand_back(connection: Connection, held: Claim) -> None:
     await _event(connection, held.screening_id, held.tenant, "handed_back", {})
 
 
+async def put_back(
+    connection: Connection, held: Claim, *, after_seconds: float, code: str, message: str
+) -> None:
+    """Give a screening back to the queue for later; the attempt does not count.
+
+    Parameters
+    ----------
+    after_seconds : float
+        Until it is taken up again.
+    code, message : str
+        Why it waits; kept with the screening.
+
+    Raises
+    ------
+    StaleAttemptError
+        When the attempt was given up.
+    """
+    cursor = await connection.execute(
+        "UPDATE screenings SET state = 'accepted', worker = NULL, error_code = %(code)s,"
+        f" error_message = %(message)s WHERE {_FENCE} AND state = 'running'",
+        {**held.fence, "code": code, "message": message},
+    )
+    if cursor.rowcount == 0:
+        raise StaleAttemptError()
+    await enqueue(
+        connection,
+        str(held.screening_id),
+        held.attempt,
+        held.lane,
+        after_seconds=after_seconds,
+    )
+    await _event(connection, held.screening_id, held.tenant, "handed_back", {"code": code})
+
+
 async def give_up_attempt(
     connection: Connection,
     row: Mapping[str, Any],

@@ -36,6 +36,18 @@ url = "http://127.0.0.1:1"
 [sources.theirs]
 tenants = ["other"]
 url = "http://127.0.0.1:1"
+
+[archives.their_archive]
+tenants = ["other"]
+host = "127.0.0.1"
+port = 1
+ae_title = "THEIRS"
+[archives.main]
+tenants = ["default"]
+host = "127.0.0.1"
+port = 1
+ae_title = "PACS"
+timeout_seconds = 1
 """
 
 Client = TestClient[Any, Any]
@@ -110,7 +122,9 @@ async def test_the_profile_fills_in_what_a_request_leaves_out(api: Client) -> No
         ({"dicomweb": "theirs"}, 400, "request.unknown_source"),
         ({"dicomweb": "http://169.254.169.254/"}, 400, "request.unknown_source"),
         ({"s3": "central", "prefix": "a"}, 400, "request.unknown_source"),
-        ({"dimse": "main"}, 501, "source.unsupported"),
+        ({"dimse": "nobody"}, 400, "request.unknown_source"),
+        ({"dimse": "their_archive"}, 400, "request.unknown_source"),
+        ({"dimse": "central"}, 400, "request.unknown_source"),
         ({"url": "http://127.0.0.1/"}, 400, "request.invalid_json"),
         ({"dicomweb": "central", "url": "http://127.0.0.1/"}, 400, "request.invalid_json"),
         ({"dicomweb": "central", "s3": "x"}, 400, "request.invalid_json"),
