@@ -54,6 +54,7 @@ AIMS: Mapping[str, tuple[Aim, ...]] = {
         Aim("category kappa on easy",
             ("strata", "difficulty", "easy", "category_kappa"), least=0.9),
     ),
+    "chest": (Aim("mean AUC of the labels", ("strata", "all", "auc"), least=0.8),),
     "liver": (
         Aim("quadratic kappa of steatosis, image alone",
             ("strata", "all", "steatosis", "image", "kappa"), least=0.8),
@@ -197,14 +198,26 @@ def number(value: float | None) -> str:
     )  # fmt: skip
 
 
+def measured(told: Mapping[str, Any], aim: Aim) -> Any:
+    """Return the figure that an aim speaks of; None where it was not measured."""
+    value: Any = told
+    for key in aim.path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if value and value[0] is not None else None
+
+
+def reaches_aims(told: Mapping[str, Any]) -> bool:
+    """Return whether every aim of a check is measured and reached."""
+    values = [(aim, measured(told, aim)) for aim in AIMS.get(told["check"], ())]
+    return all(value and aim.least <= value[0] <= aim.most for aim, value in values)
+
+
 def shortfalls(told: Mapping[str, Any]) -> list[str]:
     """Return a line for each aim, and whether it is reached."""
     lines = []
     for aim in AIMS.get(told["check"], ()):
-        value: Any = told
-        for key in aim.path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if not value or value[0] is None:
+        value = measured(told, aim)
+        if value is None:
             lines.append(f"- {aim.what}: not measured.")
             continue
         if aim.least <= value[0] <= aim.most:

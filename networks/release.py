@@ -19,8 +19,14 @@ import torch
 
 from networks.engine import Plan, averaged, device_named, read_checkpoint
 from networks.evaluate import CASES, OTHERS, REPOSITORY
-from networks.evaluation.thresholds import FILE, read_thresholds, set_manifest, write_thresholds
-from networks.model_card import write_card
+from networks.evaluation.thresholds import (
+    FILE,
+    read_thresholds,
+    set_accepted,
+    set_manifest,
+    write_thresholds,
+)
+from networks.model_card import reaches_aims, write_card
 from networks.tasks import task_class, task_of, trainable
 from networks.tasks.task import Task
 from networks.version import digest
@@ -206,6 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     trained = stages(given.checkpoint)
     told = told or read_told(folder / FILE)
+    set_accepted(given.repository / task.name / "pipeline.toml", reaches_aims(figures))
     path = write_card(
         folder,
         told=figures,

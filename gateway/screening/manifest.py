@@ -226,6 +226,11 @@ class Manifest:
         return all(digest is not None for digest in self.models.values())
 
     @property
+    def accepted(self) -> bool:
+        """Whether its weights reached what they are held to; others may not say negative."""
+        return self.provenance.get("accepted", True) is True
+
+    @property
     def has_network(self) -> bool:
         """Whether an ensemble is asked."""
         return self.kind != "rule" and self.has_weights

@@ -118,6 +118,8 @@ def read_manifest(path: Path) -> Manifest:
         table.refuse("after is given, but there is no rule to read those results")
     if manifest.without_weights == "rule" and manifest.rule is None:
         table.refuse("without_weights is rule, but there is no rule")
+    if not isinstance(manifest.provenance.get("accepted", True), bool):
+        table.refuse("provenance.accepted must be true or false")
     asks_organs = manifest.needs.organs or manifest.roi or manifest.organs
     if asks_organs and not manifest.needs.has_anatomy:
         table.refuse("requires, roi or inputs ask for organs, which are seen in CT only")

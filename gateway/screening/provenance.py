@@ -37,6 +37,7 @@ def check_provenance(
         "manifest_digest": manifest.digest,
         "models": {**seen_in, **manifest.models},
         "weights_origin": manifest.provenance.get("origin"),
+        "weights_accepted": manifest.accepted,
         "threshold_set": manifest.thresholds.id if manifest.thresholds else None,
         "recipe_digest": source.recipe_digest,
         "series_instance_uid": series_instance_uid,

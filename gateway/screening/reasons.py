@@ -125,6 +125,11 @@ _ALL = (
     Reason("organ_absent", "The organ is outside the scan.", "该器官不在扫描范围内。"),
     Reason("truncated", "The scan cuts the organ off.", "扫描范围未完整包含该器官。"),
     Reason(
+        "weights_not_accepted",
+        "Nothing was flagged, but the weights missed their acceptance: they may not say negative.",
+        "未见阳性,但模型权重未达到验收标准,不得判为阴性。",
+    ),
+    Reason(
         "too_little_tissue", "Too little of the organ can be measured.", "可测量的器官组织过少。"
     ),
     Reason(

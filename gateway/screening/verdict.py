@@ -82,6 +82,8 @@ def judge(
         state, reason = "positive", None
     elif truncated:
         state, reason = "indeterminate", "truncated"
+    elif not manifest.accepted:
+        state, reason = "indeterminate", "weights_not_accepted"
     else:
         state, reason = "negative", None
     if reason is not None and said is None:

@@ -133,6 +133,24 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
     return True
 
 
+def set_accepted(path: Path, accepted: bool) -> bool:
+    """Say in a pipeline's manifest whether its weights reached what they are held to.
+
+    Returns
+    -------
+    bool
+        False where there is no manifest, or one that does not say where its weights are from.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    provenance = tomllib.loads(text).get("provenance")
+    if provenance is None:
+        return False
+    if "accepted" not in provenance:
+        text = text.replace("[provenance]\n", "[provenance]\naccepted = false\n", 1)
+    path.write_text(_set(text, "provenance", "accepted", str(accepted).lower()), encoding="utf-8")
+    return True
+
+
 def _set_labels(path: Path, told: Mapping[str, Any], model: Path) -> bool:
     """Set mark and flag of each label of a check that tells many; those that have any, no other."""
     text = path.read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 
 from gateway.contract import CT_INPUTS, CT_OUTPUTS, REGION_PREFIX, Tensor
 from networks.labels import ANATOMY_LABELS
+from networks.model_card import reaches_aims
 from preprocess.recipe import Recipe
 from preprocess.region import REGION_NAME
 
@@ -255,3 +256,12 @@ def test_both_sides_open_regions_of_one_prefix() -> None:
     """The gateway makes the name, preprocess opens it."""
     assert REGION_NAME.fullmatch(f"{REGION_PREFIX}0123456789ab-77-4711-{'f' * 32}")
     assert REGION_NAME.pattern.startswith(REGION_PREFIX)
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("*_net/figures.json")), ids=folder)
+def test_a_manifest_says_whether_the_weights_reached_their_aims(path: Path) -> None:
+    """As the figures of the card have it; weights that did not may not say negative."""
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    manifest = REPOSITORY / figures["check"] / "pipeline.toml"
+    provenance = tomllib.loads(manifest.read_text(encoding="utf-8"))["provenance"]
+    assert provenance.get("accepted", True) is reaches_aims(figures)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.settings import ROOT
 from networks.chest_study import EVALUATED
-from networks.evaluation.thresholds import set_manifest
+from networks.evaluation.thresholds import set_accepted, set_manifest
 from networks.phantoms.chest_labels import LABEL_NAMES
 
 SHIPPED = ROOT / "model_repository" / "chest" / "pipeline.toml"
@@ -58,3 +58,18 @@ def test_a_manifest_without_labels_is_left_as_it_is(tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     assert not set_manifest(path, told(), SHIPPED)
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_acceptance_is_written_where_the_weights_are_told_of(tmp_path: Path) -> None:
+    """Once, and anew when it is released again; the rest stays."""
+    path = tmp_path / "pipeline.toml"
+    assert not set_accepted(path, True)
+    path.write_text('name = "x"\n')
+    assert not set_accepted(path, True)
+    path.write_text('[provenance]\nmodel = "x_net"\n\n[cost]\nvalue = 1\n')
+    for accepted in (False, True, False):
+        assert set_accepted(path, accepted)
+        assert tomllib.loads(path.read_text()) == {
+            "provenance": {"accepted": accepted, "model": "x_net"},
+            "cost": {"value": 1},
+        }

@@ -87,3 +87,17 @@ def test_a_doubt_about_the_place_does_not_make_it_less_urgent(
     assert (said.state, said.reason) == ("indeterminate", doubt)
     assert (said.flagged_by, said.urgency) == (flagged, urgency)
     assert ("Now" in said.text.en) == bool(flagged)
+
+
+def test_weights_that_missed_their_acceptance_never_say_negative() -> None:
+    """What they flag is positive all the same: flags have a budget, misses have none."""
+
+    def said(score: float, **given: object) -> Verdict:
+        kept = manifest(provenance={"accepted": False})
+        return judge(kept, {"pdff_percent": score}, **given)  # type: ignore[arg-type]
+
+    assert (said(3.0).state, said(3.0).reason) == ("indeterminate", "weights_not_accepted")
+    assert "may not say negative" in said(3.0).text.en
+    assert said(20.0).state == "positive"
+    assert said(3.0, truncated=True).reason == "truncated"
+    assert verdict(3.0).state == "negative"
