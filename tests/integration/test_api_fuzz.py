@@ -142,7 +142,6 @@ def test_no_request_breaks_it(
         modes.append(schemathesis.GenerationMode.NEGATIVE)
     for mode in modes:
 
-        @hypothesis.seed(8042)
         @hypothesis.settings(
             max_examples=examples,
             derandomize=examples == SHORT,
