@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.screenings import EXAM_CONTEXTS
 from gateway.exceptions import InvalidClinicalError
 from gateway.screening import clinical
 from gateway.screening.clinical_quantities import QUANTITIES
 from gateway.screening.rules import lung_rule
+from gateway.store.screenings import EXAM_CONTEXTS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "clinical.md").read_text(encoding="utf-8")
 
