@@ -116,7 +116,9 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
         return False
     text = path.read_text(encoding="utf-8")
     manifest = tomllib.loads(text)
-    if manifest.get("thresholds", {}).get("score") != told.get("score"):
+    thresholds = manifest.get("thresholds", {})
+    of_lesions = "lesion" in thresholds
+    if thresholds.get("score") != told.get("score") and not of_lesions:
         return False
     text = _set(text, "thresholds", "id", f'"{_set_name(told, model)}"')
     for mark in NAMES:
@@ -126,6 +128,8 @@ def set_manifest(path: Path, told: Mapping[str, Any], model: Path) -> bool:
         said = f"{value:.4g} ({low:.4g}-{high:.4g}) {unit}, on {told['healthy']} scans of phantoms"
         text = _set(text, f"thresholds.{mark}", "value", repr(one["value"]))
         text = _set(text, f"thresholds.{mark}", "operating_point", f'"{said}"')
+        if of_lesions:
+            text = _set(text, "thresholds.lesion", mark, repr(one["value"]))
     if "place_from" in manifest.get("recipe", {}).get("post", {}):
         # whoever is shown to the reader has a place to look at
         text = _set(text, "recipe.post", "place_from", repr(told["mark"]["value"]))

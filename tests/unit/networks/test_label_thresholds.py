@@ -60,6 +60,25 @@ def test_a_manifest_without_labels_is_left_as_it_is(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == text
 
 
+def test_a_detector_s_thresholds_are_those_of_its_lesions_too(tmp_path: Path) -> None:
+    """Whatever the check's own score is called."""
+    path = tmp_path / "pipeline.toml"
+    nodule = SHIPPED.parent.parent / "nodule" / "pipeline.toml"
+    path.write_text(nodule.read_text(encoding="utf-8"), encoding="utf-8")
+    calibrated = {
+        "check": "nodule",
+        "score": "probability",
+        "healthy": 100,
+        "mark": {"value": 0.375, "false_positives": 0.8, "measured": [0.8, 0.6, 0.99]},
+        "flag": {"value": 0.875, "share": 0.01, "measured": [0.01, 0.002, 0.05]},
+    }
+    assert set_manifest(path, calibrated, nodule)
+    thresholds = tomllib.loads(path.read_text(encoding="utf-8"))["thresholds"]
+    assert thresholds["score"] == "actionable_score"
+    for name, value in (("mark", 0.375), ("flag", 0.875)):
+        assert thresholds[name]["value"] == thresholds["lesion"][name] == value
+
+
 def test_acceptance_is_written_where_the_weights_are_told_of(tmp_path: Path) -> None:
     """Once, and anew when it is released again; the rest stays."""
     path = tmp_path / "pipeline.toml"
