@@ -15,9 +15,9 @@ from gateway.intake.dicom_json import JSON
 from gateway.intake.header import MAX_UID_CHARACTERS, UID
 from gateway.intake.multipart import boundary_of
 from gateway.intake.resend import same_pixels
-from gateway.intake.stow import PART_TYPE, store
+from gateway.intake.stow import PART_TYPE, Watcher, store
 from gateway.intake.stow_answer import answer
-from gateway.store.arrivals import note_arrivals
+from gateway.store.arrivals import hold_back_seconds, note_arrivals, put_off
 from gateway.store.database import Connection
 from gateway.store.index import Outcome, add_instances
 from gateway.store.retry import persist
@@ -53,6 +53,12 @@ async def store_instances(request: web.Request) -> web.Response:
 
         return await persist(request.app[DATABASE], add, patience_seconds=PATIENCE_SECONDS)
 
+    async def hold_back(studies: frozenset[str]) -> None:
+        async with request.app[DATABASE].connection() as connection:
+            for held in studies:
+                async with connection.transaction():  # no two locks at once
+                    await put_off(connection, tenant, [held])
+
     received = await store(
         request.content.iter_any(),
         boundary=boundary,
@@ -61,6 +67,7 @@ async def store_instances(request: web.Request) -> web.Response:
         max_instance_bytes=request.app[SETTINGS].api.max_instance_bytes,
         study_instance_uid=study,
         expected_bytes=request.content_length or 0,
+        watcher=Watcher(hold_back, hold_back_seconds(partner.quiet_seconds)),
     )
     status, body = answer(received, service_url=service_url(request))
     return web.Response(status=status, body=json.dumps(body).encode(), content_type=JSON)

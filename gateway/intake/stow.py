@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.exceptions import (
@@ -19,6 +20,7 @@ from gateway.exceptions import (
 from gateway.instance import Instance
 from gateway.intake.multipart import MultipartParser, PartBegin, PartData, PartEnd
 from gateway.intake.receiver import Bytes, Drop, Keep, Received, Receiver, Step
+from gateway.log import get_logger
 from gateway.store.index import Outcome, Status
 from gateway.store.objects import ObjectStore
 
@@ -37,8 +39,25 @@ STEP_BYTES = 1024
 MAX_PARTS = 50_000
 """Parts of one request; a PET-CT study has some 5,000."""
 
+log = get_logger("onescan.stow")
+
 Index = Callable[[list[Instance]], Awaitable[list[Outcome]]]
 """Indexes instances, in a transaction that is committed when it returns."""
+
+Progress = Callable[[frozenset[str]], Awaitable[None]]
+"""Told now and then, while a body comes, of which studies it has brought instances so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Somebody who wants to know that a body still comes, such as who waits for its studies."""
+
+    tell: Progress
+    """Runs beside the writing, one call at a time; cancelled when the body has ended."""
+
+    every_seconds: float
+    """Between two calls; what has come is written as often, and ten times as often until the
+    first study is known."""
 
 
 async def store(
@@ -50,6 +69,7 @@ async def store(
     max_instance_bytes: int,
     study_instance_uid: str = "",
     expected_bytes: int = 0,
+    watcher: Watcher | None = None,
 ) -> list[Received]:
     """Store every part of a multipart body that is an instance.
 
@@ -69,6 +89,8 @@ async def store(
         When given, instances of another study are refused.
     expected_bytes : int
         Announced length of the body, 0 when unknown.
+    watcher : Watcher, optional
+        Told that the body still comes.
 
     Returns
     -------
@@ -85,11 +107,14 @@ async def store(
     receiver = Receiver(
         objects, study_instance_uid=study_instance_uid, expected_bytes=expected_bytes
     )
+    pulse = _Pulse(watcher, receiver, study_instance_uid)
     try:
-        await _write(chunks, MultipartParser(boundary), receiver, max_instance_bytes)
+        await _write(chunks, MultipartParser(boundary), receiver, max_instance_bytes, pulse)
     except BaseException:
         await in_thread(receiver.abort)
         raise
+    finally:
+        await pulse.end()
     if not receiver.received:
         await in_thread(receiver.abort)
         raise InvalidMultipartError("The body has no part.")
@@ -132,6 +157,7 @@ async def _write(
     parser: MultipartParser,
     receiver: Receiver,
     max_instance_bytes: int,
+    pulse: _Pulse,
 ) -> None:
     """Parse on the event loop while a thread writes and reads headers, one batch behind."""
     batch = _Batch(max_instance_bytes)
@@ -140,7 +166,8 @@ async def _write(
         async for chunk in chunks:
             for event in parser.feed(chunk):
                 batch.add(event)
-            if batch.bytes >= BATCH_BYTES:
+            due = pulse.beat()
+            if batch.bytes >= BATCH_BYTES or due:
                 if writing is not None:
                     await writing
                 writing = asyncio.create_task(in_thread(receiver.perform, batch.take()))
@@ -162,6 +189,46 @@ async def in_thread(function: Callable[..., None], *arguments: Any) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+class _Pulse:
+    """Tells a watcher that a body still comes; never in the way of who writes."""
+
+    def __init__(self, watcher: Watcher | None, receiver: Receiver, study: str) -> None:
+        self._watcher = watcher
+        self._receiver = receiver
+        self._named = {study} - {""}
+        self._telling: asyncio.Task[None] | None = None
+        self._next = 0.0
+
+    def beat(self) -> bool:
+        """Note that bytes came; give whether it is time to write them, however few they are."""
+        if self._watcher is None:
+            return False
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        studies = self._named | {
+            item.instance.study_instance_uid for item in self._receiver.received if item.instance
+        }
+        if studies and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.create_task(_quietly(self._watcher.tell(frozenset(studies))))
+        self._next = now + self._watcher.every_seconds / (1 if studies else 10)
+        return True
+
+    async def end(self) -> None:
+        """Tell nobody anything any more."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait({self._telling})
+
+
+async def _quietly(telling: Awaitable[None]) -> None:
+    """Harm no body by what its watcher meets."""
+    try:
+        await telling
+    except Exception as error:
+        log.warning("onescan.stow.watcher_failed", error=type(error).__name__)
 
 
 class _Batch:

@@ -35,6 +35,9 @@ ON CONFLICT (tenant, study_instance_uid) DO UPDATE SET
 """
 """The clock is read here and not at the transaction's begin, which may have waited for a lock."""
 
+HOLD_BACK_SECONDS = 5.0
+"""Between two calls of `put_off`; a quarter of the quiet time where that is less."""
+
 
 async def note_arrivals(
     connection: Connection, partner: Partner, outcomes: Sequence[Outcome]
@@ -73,6 +76,11 @@ async def note_arrivals(
                 "quiet": partner.quiet_seconds,
             },
         )
+
+
+def hold_back_seconds(quiet_seconds: float) -> float:
+    """Give how often to `put_off` while a sender with this quiet time sends."""
+    return min(HOLD_BACK_SECONDS, quiet_seconds / 4) or HOLD_BACK_SECONDS
 
 
 async def put_off(connection: Connection, tenant: str, studies: Sequence[str]) -> None:
