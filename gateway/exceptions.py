@@ -562,6 +562,14 @@ class OverloadedError(OneScanError):
     status = 429
 
 
+class IntakeSuspendedError(OneScanError):
+    """An operator has suspended the intake; try again later."""
+
+    code = "intake.suspended"
+    status = 503
+    retry_after_seconds = 30.0
+
+
 class IdentityProviderError(OneScanError):
     """The identity provider cannot be reached or does not answer as it should."""
 

@@ -40,6 +40,45 @@ QUOTA_REFUSALS = Counter(
     ["quota"],
     registry=REGISTRY,
 )
+ADMISSION_ACTIVE = Gauge(
+    "onescan_admission_active",
+    "Requests in hand: all, and those that store.",
+    ["kind"],
+    registry=REGISTRY,
+)
+ADMISSION_BYTES = Gauge(
+    "onescan_admission_bytes", "Announced bytes of bodies on their way.", registry=REGISTRY
+)
+ADMISSION_REFUSALS = Counter(
+    "onescan_admission_refusals_total",
+    "Requests refused because a bound of the server was reached.",
+    ["bound"],
+    registry=REGISTRY,
+)
+INTAKE_BYTES = Counter(
+    "onescan_intake_bytes_total",
+    "Bytes of bodies of store requests, by what became of them.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+GPU_SECONDS = Gauge(
+    "onescan_gpu_seconds",
+    "Estimated GPU-seconds of screenings that wait or are in hand, by the manifests' costs.",
+    ["lane", "state"],
+    registry=REGISTRY,
+)
+SUSPENDED = Gauge(
+    "onescan_suspended",
+    "Whether intake or a lane is suspended, for everybody or for some tenant.",
+    ["what"],
+    registry=REGISTRY,
+)
+RETAINED = Counter(
+    "onescan_retention_deleted_total",
+    "What retention and deletion on request have removed.",
+    ["kind"],
+    registry=REGISTRY,
+)
 QUEUE_DEPTH = Gauge(
     "onescan_queue_depth", "Screenings that wait for a worker.", ["lane"], registry=REGISTRY
 )
@@ -59,6 +98,7 @@ WORKERS = Gauge("onescan_workers", "Workers seen lately.", ["triton"], registry=
 REAPED = Counter(
     "onescan_reaped_total", "Screenings that the reaper took up.", ["outcome"], registry=REGISTRY
 )
+
 EVENT_STREAMS = Gauge(
     "onescan_event_streams", "Streams of server-sent events that are open.", registry=REGISTRY
 )

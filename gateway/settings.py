@@ -57,6 +57,24 @@ class ApiSettings:
     render_pending_limit: int = 64
     """Those that wait; beyond this the answer is 429."""
 
+    request_limit: int = 64
+    """Requests in hand, probes and streams not among them; beyond this the answer is 429."""
+
+    store_limit: int = 16
+    """STOW requests in hand, of the whole; beyond this the answer is 429."""
+
+    store_stat_reserve: int = 2
+    """Places of `store_limit` that only the stat lane takes."""
+
+    store_bytes: int = 8 * 1024**3
+    """Bodies on their way, by the lengths that they announce; one is always let in."""
+
+    queue_limit: int = 50_000
+    """Screenings that may wait; beyond this the answer is 429. The stat lane has the double."""
+
+    drain_seconds: float = 15.0
+    """What requests in hand get after SIGTERM."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcSettings:
@@ -133,6 +151,9 @@ class StoreSettings:
     pool_size: int = 8
     """Database connections of one process."""
 
+    watermark_bytes: int = 1024**3
+    """Free space of the folder of objects below which only the stat lane is taken."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonSettings:
@@ -164,8 +185,8 @@ class TritonSettings:
 class WorkerSettings:
     """The worker."""
 
-    concurrency: int = 2
-    """Studies in hand at once: one decodes while the other infers."""
+    concurrency: int = 3
+    """Studies in hand at once: one decodes while another infers; one is kept for the stat lane."""
 
     decode_threads: int = 0
     """Threads that decode one study; 0 means all cores."""
@@ -321,6 +342,21 @@ class WebhookSettings:
     """Calls of one api process at once; a quarter of them to one tenant."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """How long what was received is kept."""
+
+    pixel_days: int = 0
+    """Days after a study's last result and last arrival until its images go; 0 keeps them. A
+    partner's profile may say otherwise."""
+
+    event_days: int = 30
+    """Days until events and webhook deliveries of ended screenings go; 0 keeps them."""
+
+    every_seconds: float = 3600.0
+    """How often retention runs; 0 never."""
+
+
 CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("webhooks", "allow_private"): ("no", "yes"),
     ("webhooks", "allow_http"): ("no", "yes"),
@@ -348,6 +384,7 @@ class Settings:
     dimse: DimseSettings = DimseSettings()
     events: EventSettings = EventSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def model_repository(self) -> Path:
@@ -438,6 +475,7 @@ def _group_type(name: str) -> Any:
         "dimse": DimseSettings,
         "events": EventSettings,
         "webhooks": WebhookSettings,
+        "retention": RetentionSettings,
     }[name]
 
 

@@ -15,10 +15,13 @@ from uuid import uuid4
 from aiohttp import web
 
 from gateway.api import (
+    deletion,
+    diagnosis,
     dicomweb,
     docs,
     events,
     health,
+    operate,
     screening_lists,
     screenings,
     sign_in,
@@ -27,6 +30,7 @@ from gateway.api import (
     webhooks,
 )
 from gateway.api.addresses import Failures, read_networks
+from gateway.api.admission import ADMISSION, admit, admit_store, close_unread, make_admission
 from gateway.api.auth import authenticate
 from gateway.api.hub import HUB, Hub
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, SETTINGS
@@ -43,6 +47,7 @@ from gateway.api.state import (
     TRUSTED_PROXIES,
     Lifecycle,
 )
+from gateway.api.watch import WATCH, Watch, run_watch
 from gateway.exceptions import UsageError
 from gateway.fetcher import run_fetcher
 from gateway.fetcher.kit import FetchKit, FetchLimits, archive_clients
@@ -59,12 +64,13 @@ from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key
 from gateway.store.open_objects import open_objects
 from gateway.store.reaper import run_reaper
+from gateway.store.retention import run_retention
 
 TENANT = "default"
 """Tenant of the generated key."""
 
-DRAIN_SECONDS = 5.0
-"""Requests in flight get so long once the process is told to stop."""
+CLOSE_SECONDS = 1.0
+"""What connections get once requests in hand have ended, or their time has."""
 
 log = get_logger("onescan.api")
 
@@ -93,7 +99,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     if not settings.api.key:
         raise UsageError("ONESCAN_API__KEY is empty; the api never runs without a key.")
     app = web.Application(
-        middlewares=[measure, tell_errors, authenticate, limit],
+        middlewares=[measure, tell_errors, admit, authenticate, admit_store, limit],
         client_max_size=settings.api.max_json_bytes,  # STOW streams and has limits of its own
     )
     settings = webhooks.with_webhook_key(settings)
@@ -104,6 +110,8 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     refuse_unknown_checks(app[PARTNERS], app[MANIFESTS])
     app[LIFECYCLE] = Lifecycle()
     app[SLOTS] = Slots(settings.api.render_limit, settings.api.render_pending_limit)
+    app[ADMISSION] = make_admission(app)
+    app[WATCH] = Watch(settings.api.queue_limit)
     app[FAILURES] = Failures()
     app[TRUSTED_PROXIES] = read_networks(settings.api.trusted_proxies)
     app[LEASES] = RequestLeases()
@@ -116,20 +124,26 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(studies.routes)
     app.add_routes(events.routes)
     app.add_routes(webhooks.routes)
+    app.add_routes(diagnosis.routes)
+    app.add_routes(operate.routes)
+    app.add_routes(deletion.routes)
     app.add_routes(docs.routes)
     app.add_routes(dicomweb.routes)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_objects)
     app.cleanup_ctx.append(_hub)
+    app.cleanup_ctx.append(_watch)
     if reaper:
         app.cleanup_ctx.append(_reaper)
         app.cleanup_ctx.append(_completer)
+        app.cleanup_ctx.append(_retention)
         if app[PARTNERS].sources or app[PARTNERS].archives:
             app.cleanup_ctx.append(_fetcher)
         app.cleanup_ctx.append(webhooks.deliver)
     if app[OIDC] is not None:
         app.cleanup_ctx.append(_identity_provider)
     app.on_response_prepare.append(tell_limits)
+    app.on_response_prepare.append(close_unread)
     app.on_shutdown.append(_drain)
     return app
 
@@ -143,7 +157,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.api.host, settings.api.port)
@@ -151,7 +165,12 @@ async def serve(settings: Settings) -> None:
         log.info("onescan.api.started", host=settings.api.host, port=settings.api.port)
         await stopped.wait()
         app[LIFECYCLE].draining = True
-        log.info("onescan.api.draining")
+        log.info("onescan.api.draining", in_hand=app[ADMISSION].requests)
+        # Not left to aiohttp: from its shutdown on it drops the bytes of bodies in flight.
+        await site.stop()
+        app[HUB].close()
+        done = await app[ADMISSION].idle(settings.api.drain_seconds)
+        log.info("onescan.api.drained", in_hand=app[ADMISSION].requests, done=done)
     finally:
         await runner.cleanup()
 
@@ -200,6 +219,14 @@ async def _hub(app: web.Application) -> AsyncIterator[None]:
         await task
 
 
+async def _watch(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(run_watch(app[WATCH], app[DATABASE]), name="watch")
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def _reaper(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(run_reaper(app[DATABASE], app[SETTINGS].worker), name="reaper")
     yield
@@ -212,6 +239,17 @@ async def _completer(app: web.Application) -> AsyncIterator[None]:
     checks = partial(default_checks, app[MANIFESTS])
     task = asyncio.create_task(
         run_completer(app[DATABASE], app[PARTNERS], checks), name="completer"
+    )
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _retention(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(
+        run_retention(app[DATABASE], app[OBJECTS], app[PARTNERS], app[SETTINGS].retention),
+        name="retention",
     )
     yield
     task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -10,20 +11,24 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.api.keys import DATABASE, SETTINGS
-from gateway.api.state import LIFECYCLE
+from gateway.api.state import LIFECYCLE, MANIFESTS
 from gateway.metrics import (
+    GPU_SECONDS,
     QUEUE_DEPTH,
     QUEUE_OLDEST_SECONDS,
     REGISTRY,
     SCREENINGS_FAILED,
     SCREENINGS_RUNNING,
+    SUSPENDED,
     WEBHOOKS_PENDING,
     WORKERS,
 )
+from gateway.screening.manifest import Manifest
 from gateway.store.database import Connection
 from gateway.store.deliveries import pending
 from gateway.store.queue import LANES
 from gateway.store.schema import is_current
+from gateway.store.suspensions import SUSPENDABLE, list_suspensions
 from gateway.store.workers import seen_lately
 
 PROBE_TIMEOUT_SECONDS = 2.0
@@ -62,6 +67,7 @@ async def metrics(request: web.Request) -> web.Response:
         async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
             async with request.app[DATABASE].connection() as connection:
                 await _measure_queue(connection, request.app[SETTINGS].worker.stalled_seconds)
+                await _measure_cost(connection, request.app[MANIFESTS])
     except (psycopg.Error, TimeoutError):
         pass  # what this process counts itself is still told
     return web.Response(
@@ -79,6 +85,26 @@ async def _parts(connection: Connection, silence_seconds: float) -> dict[str, st
         "worker": "ok" if taking else "none seen lately",
         "triton": "ok" if ready else "not ready",
     }
+
+
+async def _measure_cost(connection: Connection, manifests: Mapping[str, Manifest]) -> None:
+    """Estimate the GPU-seconds of what waits and what is in hand: anatomy, and each check."""
+    cursor = await connection.execute(
+        "SELECT lane, state, 'anatomy' AS name, count(*) AS number FROM screenings"
+        " WHERE state IN ('accepted', 'running') GROUP BY lane, state"
+        " UNION ALL SELECT lane, state, name, count(*) FROM screenings, unnest(checks) AS name"
+        " WHERE state IN ('accepted', 'running') GROUP BY lane, state, name"
+    )
+    seconds = {(lane, state): 0.0 for lane in LANES for state in ("accepted", "running")}
+    for row in await cursor.fetchall():
+        manifest = manifests.get(row["name"])
+        cost = manifest.cost.get("gpu_seconds", 0.0) if manifest is not None else 0.0
+        seconds[row["lane"], row["state"]] += cost * row["number"]
+    for (lane, state), estimate in seconds.items():
+        GPU_SECONDS.labels(lane, state).set(estimate)
+    suspended = {row["what"] for row in await list_suspensions(connection)}
+    for what in SUSPENDABLE:
+        SUSPENDED.labels(what).set(what in suspended)
 
 
 async def _measure_queue(connection: Connection, silence_seconds: float) -> None:

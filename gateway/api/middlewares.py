@@ -22,7 +22,14 @@ from gateway.log import get_logger
 from gateway.metrics import REQUEST_SECONDS, REQUESTS
 
 RETRY_AFTER_SECONDS = 2
-"""Said with 429 and 503: an embedded server that restarts is back by then."""
+"""Said with 429, 503 and 507: an embedded server that restarts is back by then."""
+
+BUSY = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.INSUFFICIENT_STORAGE,
+)
+"""Statuses that ask the sender to come again."""
 
 log = get_logger("onescan.api")
 
@@ -50,7 +57,7 @@ def problem(error: OneScanError, *, status: int | None = None) -> web.Response:
     )
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+    if status in BUSY:
         seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
         response.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return response

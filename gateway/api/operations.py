@@ -84,6 +84,7 @@ def some_of(words: tuple[str, ...]) -> Schema:
 
 
 SCREENING = Parameter("screening_id", "path", IDENTIFIER)
+STUDY = Parameter("study_instance_uid", "path", UID_TEXT)
 FROM = Parameter("created_from", "query", TIME, "made at this time or later")
 TO = Parameter("created_to", "query", TIME, "made before this time")
 PAGE = (
@@ -343,6 +344,95 @@ OPERATIONS = (
         answers={200: Answer("Used and limit of each quota.", "Usage")},
     ),
     Operation(
+        method="DELETE",
+        path="/v1/studies/{study_instance_uid}",
+        name="delete_study",
+        says="Delete a study's images, and its screenings where that is asked for.",
+        group="studies",
+        parameters=(
+            STUDY,
+            Parameter("results", "query", {"enum": ["keep", "delete"], "default": "keep"}),
+        ),
+        answers={204: Answer("It is deleted.", media="")},
+        errors=(*BAD_QUERY, InvalidJsonError, NotFoundError, ConflictError, PayloadTooLargeError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/ops/queue",
+        name="show_queue",
+        says="List the tenant's open screenings in the order in which they are taken.",
+        group="operation",
+        parameters=(Parameter("lane", "query", {"enum": list(LANES)}),),
+        answers={200: Answer("At most 200 of them.", "Queue")},
+        errors=BAD_QUERY,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/ops/suspensions",
+        name="show_suspensions",
+        says="List what is suspended for the tenant, by itself or for everybody.",
+        group="operation",
+        answers={200: Answer("What is suspended.", "Suspensions")},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/ops/screenings/{screening_id}",
+        name="show_history",
+        says="Show how a screening came about: order, events, audit lines, run manifest.",
+        group="operation",
+        parameters=(SCREENING,),
+        answers={200: Answer("All that is known.", "History")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/ops/screenings/{screening_id}/restart",
+        name="restart_screening",
+        says="Screen again what failed, with the inputs that it had, as its next version.",
+        group="operation",
+        parameters=(SCREENING,),
+        answers={202: ACCEPTED},
+        errors=(InvalidJsonError, NotFoundError, ConflictError, PayloadTooLargeError),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/ops/studies/{study_instance_uid}/complete",
+        name="complete_study",
+        says="Take a study for complete, so that it is screened now.",
+        group="operation",
+        parameters=(STUDY,),
+        answers={202: Answer("It will be screened.", media="")},
+        errors=(InvalidJsonError, NotFoundError, ConflictError, PayloadTooLargeError),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/ops/suspend",
+        name="suspend",
+        says="Suspend the tenant's intake or one of its lanes.",
+        group="operation",
+        body="Suspend",
+        answers={204: Answer("It is suspended.", media="")},
+        errors=BAD_JSON,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/ops/resume",
+        name="resume",
+        says="Resume what the tenant has suspended.",
+        group="operation",
+        body="Resume",
+        answers={204: Answer("It is resumed.", media="")},
+        errors=(*BAD_JSON, NotFoundError),
+    ),
+    Operation(
+        method="GET",
+        path="/health",
+        name="health",
+        says="Name each dependency and what is wrong with it.",
+        group="server",
+        answers={200: Answer("What was found.", "Health")},
+    ),
+    Operation(
         method="GET",
         path="/openapi.json",
         name="get_openapi",
@@ -403,5 +493,7 @@ def example(operation: Operation) -> dict[str, Any]:
         },
         "WebhookSettings": {"callback_url": "https://partner.example/onescan", "body": "reference"},
         "SecretOrder": {"overlap_hours": 24},
+        "Suspend": {"what": "routine", "reason": "maintenance"},
+        "Resume": {"what": "routine"},
     }
     return bodies[operation.body]

@@ -15,6 +15,7 @@ from gateway.screening.manifest import STATES
 from gateway.store import deliveries, events
 from gateway.store.queue import LANES
 from gateway.store.screenings import EXAM_CONTEXTS
+from gateway.store.suspensions import MAX_REASON_CHARACTERS, SUSPENDABLE
 from gateway.webhooks.address import MAX_URL_CHARACTERS
 
 Schema = dict[str, Any]
@@ -248,6 +249,70 @@ def _ours() -> dict[str, Schema]:
             {
                 "state": {"enum": ["ready", "not_ready"]},
                 "parts": {"type": "object", "additionalProperties": TEXT},
+            }
+        ),
+        "Queue": of({"screenings": listed(ref("Queued"))}),
+        "Queued": of(
+            {
+                "screening_id": IDENTIFIER,
+                "study_instance_uid": or_null(TEXT),
+                "lane": {"enum": list(LANES)},
+                "state": {"enum": list(SCREENING_STATES)},
+                "attempt": WHOLE,
+                "worker": or_null(TEXT),
+                "age_seconds": {"type": "number"},
+                "created_at": TIME,
+                "started_at": or_null(TIME),
+                "requested_checks": listed(TEXT),
+            }
+        ),
+        "Suspensions": of({"suspensions": listed(ref("Suspension"))}),
+        "Suspension": of(
+            {
+                "what": {"enum": list(SUSPENDABLE)},
+                "everybody": {"type": "boolean"},
+                "reason": TEXT,
+                "actor": or_null(TEXT),
+                "at": TIME,
+            }
+        ),
+        "Suspend": of(
+            {
+                "what": {"enum": list(SUSPENDABLE)},
+                "reason": {
+                    "type": "string",
+                    "maxLength": MAX_REASON_CHARACTERS,
+                    "pattern": "^[^\u0000]*$",
+                },
+            },
+            optional=("reason",),
+        ),
+        "Resume": of({"what": {"enum": list(SUSPENDABLE)}}),
+        "History": {
+            "type": "object",
+            "required": ["screening_id", "state", "order", "events", "audit", "manifest"],
+            "properties": {
+                "screening_id": IDENTIFIER,
+                "state": {"enum": list(SCREENING_STATES)},
+                "order": {"type": "object"},
+                "events": listed({"type": "object"}),
+                "audit": listed({"type": "object"}),
+                "manifest": {"type": "object"},
+            },
+        },
+        "Health": of(
+            {
+                "state": {"enum": ["ok", "warning", "failed"]},
+                "parts": {
+                    "type": "object",
+                    "additionalProperties": of(
+                        {
+                            "state": {"enum": ["ok", "warning", "failed"]},
+                            "says": TEXT,
+                            "facts": {"type": "object"},
+                        }
+                    ),
+                },
             }
         ),
         "Live": of({"state": {"const": "live"}}),

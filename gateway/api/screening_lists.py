@@ -46,7 +46,7 @@ async def list_screenings(request: web.Request) -> web.Response:
 @routes.post("/v1/screenings/{screening_id}/cancel")
 async def cancel_screening(request: web.Request) -> web.Response:
     """End a screening that is not wanted any more."""
-    await _no_body(request)
+    await refuse_body(request)
     screening_id = screening_id_of(request)
     async with request.app[DATABASE].connection() as connection:
         row = await screenings.cancel(connection, request[PRINCIPAL].tenant, screening_id)
@@ -57,7 +57,7 @@ async def cancel_screening(request: web.Request) -> web.Response:
 @routes.post("/v1/screenings/{screening_id}/rerun")
 async def rerun_screening(request: web.Request) -> web.Response:
     """Screen the same study for the same checks again, as a new version."""
-    await _no_body(request)
+    await refuse_body(request)
     tenant, screening_id = request[PRINCIPAL].tenant, screening_id_of(request)
     idempotency = read_idempotency(request, {})
     async with request.app[DATABASE].connection() as connection:
@@ -99,7 +99,7 @@ def summary(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _no_body(request: web.Request) -> None:
+async def refuse_body(request: web.Request) -> None:
     """Refuse a body, which would be ignored."""
     if request.can_read_body and await request.read() not in (b"", b"{}"):
         raise InvalidJsonError("This takes no body.")

@@ -19,6 +19,7 @@ from gateway.api.limits import refuse_when_full
 from gateway.api.query import NAME
 from gateway.api.sources import check_source, read_source
 from gateway.api.state import LIFECYCLE, MANIFESTS
+from gateway.api.watch import WATCH
 from gateway.api.webhooks import check_callback
 from gateway.exceptions import (
     InvalidJsonError,
@@ -66,6 +67,7 @@ async def create_screening(request: web.Request) -> web.Response:
     if order.source is not None:
         check_source(order.source, request.app[PARTNERS], request[PRINCIPAL].tenant)
     idempotency = read_idempotency(request, body)
+    request.app[WATCH].refuse_when_full(order.lane)
     tenant = request[PRINCIPAL].tenant
     async with request.app[DATABASE].connection() as connection:
         if order.callback_url is not None:

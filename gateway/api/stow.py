@@ -6,6 +6,7 @@ import json
 
 from aiohttp import web
 
+from gateway.api.expect import ask_for_body, when_admitted
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL, SETTINGS
 from gateway.api.media import need_json
 from gateway.api.service_url import service_url
@@ -28,10 +29,11 @@ PATIENCE_SECONDS = 20.0
 routes = web.RouteTableDef()
 
 
-@routes.post("/dicomweb/studies")
-@routes.post("/dicomweb/studies/{study}")
+@routes.post("/dicomweb/studies", expect_handler=when_admitted)
+@routes.post("/dicomweb/studies/{study}", expect_handler=when_admitted)
 async def store_instances(request: web.Request) -> web.Response:
     """Store the instances of a ``multipart/related; type="application/dicom"`` body."""
+    await ask_for_body(request)
     boundary = boundary_of(request.headers.get("Content-Type", ""), part_type=PART_TYPE)
     need_json(request)
     study = request.match_info.get("study", "")

@@ -38,10 +38,7 @@ async def list_studies(request: web.Request) -> web.Response:
 async def get_study(request: web.Request) -> web.Response:
     """Show a study with its series and its screenings."""
     tenant = request[PRINCIPAL].tenant
-    try:
-        study_instance_uid = uid(request.match_info["study_instance_uid"])
-    except ValueError:
-        raise NotFoundError("No study of that UID has been received.") from None
+    study_instance_uid = study_of(request)
     async with request.app[DATABASE].connection() as connection:
         row, series = await listing.study(connection, tenant, study_instance_uid)
         page = Page(filters={"study_instance_uid": study_instance_uid}, limit=MAX_LIMIT)
@@ -53,6 +50,14 @@ async def get_study(request: web.Request) -> web.Response:
             "screenings": [summary(one) for one in screened],
         }
     )
+
+
+def study_of(request: web.Request) -> str:
+    """Read the study that an address names."""
+    try:
+        return str(uid(request.match_info["study_instance_uid"]))
+    except ValueError:
+        raise NotFoundError("No study of that UID has been received.") from None
 
 
 def _study(row: dict[str, Any]) -> dict[str, Any]:

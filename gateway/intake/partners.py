@@ -42,6 +42,9 @@ class Partner:
     quiet_seconds: float = 0.0
     """A study is screened when nothing has come for so long; 0 means on request only."""
 
+    retain_days: int | None = None
+    """Days that images are kept after the last result; 0 is for ever, None as the settings say."""
+
     stat: tuple[StatRule, ...] = ()
 
     def is_stat(self, attributes: Mapping[str, Any]) -> bool:

@@ -24,6 +24,9 @@ MAX_AE_CHARACTERS = 16
 MAX_QUIET_SECONDS = 86_400.0
 """A study that has been quiet for a day is complete."""
 
+MAX_DAYS = 36_500
+"""A century; 0 is for ever."""
+
 
 def load_partners(settings: Settings) -> Partners:
     """Read the partners file of the settings; nobody where there is none.
@@ -86,6 +89,7 @@ def _partner(table: TomlTable, name: str) -> Partner:
         lane=table.text("lane", default="routine", one_of=tuple(LANES)),
         exam_context=table.text("exam_context", default="unknown", one_of=EXAM_CONTEXTS),
         quiet_seconds=quiet_seconds,
+        retain_days=_days(table, "retain_days"),
         stat=tuple(_rule(rule) for rule in table.tables("stat")),
     )
     table.done()
@@ -96,6 +100,15 @@ def _partner(table: TomlTable, name: str) -> Partner:
     if (partner.called or partner.addresses) and not partner.ae_titles:
         table.refuse("called and addresses say nothing without ae_titles")
     return partner
+
+
+def _days(table: TomlTable, key: str) -> int | None:
+    days = table.optional_number(key)
+    if days is None:
+        return None
+    if days != int(days) or not 0 <= days <= MAX_DAYS:
+        table.refuse(f"{key} is no whole number of days between 0 and {MAX_DAYS}")
+    return int(days)
 
 
 def _rule(table: TomlTable) -> StatRule:

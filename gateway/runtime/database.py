@@ -49,6 +49,19 @@ async def reached(settings: Settings) -> AsyncIterator[Connection]:
             await server.stop()
 
 
+@asynccontextmanager
+async def reached_url(settings: Settings) -> AsyncIterator[str]:
+    """Give the address of the database that `reached` reaches, for work on several connections."""
+    async with reached(settings) as connection:
+        await connection.rollback()
+        if settings.store.database_url:
+            yield settings.store.database_url
+        else:
+            url = await EmbeddedPostgres(Home(settings.home)).running()
+            assert url is not None
+            yield url
+
+
 async def database_url(settings: Settings) -> str:
     """Give the address of the database of a deployment that runs.
 

@@ -173,7 +173,13 @@ async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Serv
         _service(settings, "worker", "worker", _at_once, drain_seconds=drain_seconds)
     )
     await supervisor.start(
-        _service(settings, "api", "serve", lambda: answers(host, port, "/livez"))
+        _service(
+            settings,
+            "api",
+            "serve",
+            lambda: answers(host, port, "/livez"),
+            drain_seconds=settings.api.drain_seconds,
+        )
     )
     if dimse.port:
         await supervisor.start(

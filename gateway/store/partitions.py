@@ -30,7 +30,7 @@ async def ensure_partition(connection: Connection, day: date) -> None:
         for table in PARTITIONED:
             names = {
                 "parent": sql.Identifier(table),
-                "partition": sql.Identifier(_name(table, day)),
+                "partition": sql.Identifier(partition_name(table, day)),
                 "first": sql.Literal(day),
                 "next": sql.Literal(day + timedelta(days=1)),
             }
@@ -45,8 +45,9 @@ async def ensure_partition(connection: Connection, day: date) -> None:
             )
 
 
-def _name(table: str, day: date) -> str:
-    return f"{table}_{day:%Y%m%d}"
+def partition_name(table: str, day: date | str) -> str:
+    """Name a table's partition of a day, given as a date or as YYYYMMDD."""
+    return f"{table}_{day}" if isinstance(day, str) else f"{table}_{day:%Y%m%d}"
 
 
 async def _exist(connection: Connection, day: date) -> bool:
@@ -54,7 +55,7 @@ async def _exist(connection: Connection, day: date) -> bool:
     cursor = await connection.execute(
         "SELECT EXISTS (SELECT FROM pg_class WHERE relname = %s"
         " AND relnamespace = current_schema()::regnamespace) AS there",
-        (_name(PARTITIONED[-1], day),),
+        (partition_name(PARTITIONED[-1], day),),
     )
     row = await cursor.fetchone()
     return bool(row and row["there"])

@@ -71,6 +71,8 @@ async def reap(connection: Connection, settings: WorkerSettings) -> Reaped:
                 OR (j.status = 'doing' AND EXISTS (
                     SELECT 1 FROM procrastinate_events e WHERE e.job_id = j.id
                         AND e.type = 'started' AND e.at > now() - make_interval(secs => %s)))))
+            AND NOT EXISTS (SELECT 1 FROM suspensions p
+                WHERE p.what = s.lane AND p.tenant IN ('', s.tenant))
         ORDER BY s.created_at LIMIT %s FOR UPDATE OF s SKIP LOCKED
         """,
         (settings.stalled_seconds, BATCH),

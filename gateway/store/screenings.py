@@ -209,7 +209,7 @@ async def results(connection: Connection, screening_id: UUID) -> list[Row]:
 async def claim(
     connection: Connection, screening_id: UUID, attempt: int, worker: str
 ) -> Claim | None:
-    """Take an attempt; None when it is no longer to be had.
+    """Take an attempt; None when it is no longer to be had, or its lane is suspended.
 
     Repeating it with the same worker is harmless, for when an answer was lost.
     """
@@ -219,6 +219,8 @@ async def claim(
             started_at = coalesce(started_at, now())
         WHERE screening_id = %(id)s AND attempt = %(attempt)s
             AND (state = 'accepted' OR (state = 'running' AND worker = %(worker)s))
+            AND NOT EXISTS (SELECT 1 FROM suspensions p  -- the reaper makes another job later
+                WHERE p.what = screenings.lane AND p.tenant IN ('', screenings.tenant))
         RETURNING *
         """,
         {"id": screening_id, "attempt": attempt, "worker": worker},

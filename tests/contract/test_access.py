@@ -26,7 +26,15 @@ OPEN_PATHS = {
 }
 """What may be asked without credentials, said twice so that nothing joins it by accident."""
 
-WITHOUT_TENANT = {"app.py", "auth.py", "health.py", "hub.py", "keys.py", "sign_in.py"}
+WITHOUT_TENANT = {
+    "app.py",
+    "auth.py",
+    "diagnosis.py",
+    "health.py",
+    "hub.py",
+    "keys.py",
+    "sign_in.py",
+}
 """Modules of the api that open the database for nobody in particular, or to find out for whom."""
 
 

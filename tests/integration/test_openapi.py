@@ -141,6 +141,11 @@ async def test_answers_are_as_described(api: Client, document: dict[str, Any]) -
         "list_deliveries": ("GET", "/v1/webhooks/deliveries", None),
         "replay_delivery": ("POST", f"/v1/webhooks/deliveries/{delivery}/replay", None),
         "show_usage": ("GET", "/v1/usage", None),
+        "show_queue": ("GET", "/v1/ops/queue", None),
+        "show_suspensions": ("GET", "/v1/ops/suspensions", None),
+        "show_history": ("GET", f"/v1/ops/screenings/{identifier}", None),
+        "restart_screening": ("POST", f"/v1/ops/screenings/{identifier}/restart", None),
+        "health": ("GET", "/health", None),
         "livez": ("GET", "/livez", None),
         "readyz": ("GET", "/readyz", None),
     }
