@@ -117,6 +117,11 @@ FETCHES = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+ORPHANS = Counter(
+    "onescan_orphans_deleted_total",
+    "Objects deleted because nothing in the index points at them.",
+    registry=REGISTRY,
+)
 COMPLETED = Counter(
     "onescan_completed_total",
     "Screenings made because a study had been quiet.",

@@ -151,6 +151,9 @@ class StoreSettings:
     pool_size: int = 8
     """Database connections of one process."""
 
+    orphan_seconds: float = 3600.0
+    """How often objects that nothing points at, a day old, are looked for and deleted; 0 never."""
+
     watermark_bytes: int = 1024**3
     """Free space of the folder of objects below which only the stat lane is taken."""
 

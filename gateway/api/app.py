@@ -63,6 +63,7 @@ from gateway.store.completer import run_completer
 from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key
 from gateway.store.open_objects import open_objects
+from gateway.store.orphans import run_orphans
 from gateway.store.reaper import run_reaper
 from gateway.store.retention import run_retention
 
@@ -136,6 +137,8 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     if reaper:
         app.cleanup_ctx.append(_reaper)
         app.cleanup_ctx.append(_completer)
+        if settings.store.orphan_seconds > 0:
+            app.cleanup_ctx.append(_orphans)
         app.cleanup_ctx.append(_retention)
         if app[PARTNERS].sources or app[PARTNERS].archives:
             app.cleanup_ctx.append(_fetcher)
@@ -250,6 +253,17 @@ async def _retention(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(
         run_retention(app[DATABASE], app[OBJECTS], app[PARTNERS], app[SETTINGS].retention),
         name="retention",
+    )
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _orphans(app: web.Application) -> AsyncIterator[None]:
+    every_seconds = app[SETTINGS].store.orphan_seconds
+    task = asyncio.create_task(
+        run_orphans(app[DATABASE], app[OBJECTS], every_seconds), name="orphans"
     )
     yield
     task.cancel()

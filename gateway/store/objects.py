@@ -119,6 +119,10 @@ class ObjectStore(ObjectReader, Protocol):
         """Delete an object; one that is not there is no error."""
         ...
 
+    def is_being_written(self, key: str) -> bool:
+        """Tell whether a writer that lives still adds to an object."""
+        ...
+
     def list(self) -> Iterator[tuple[str, datetime]]:
         """Give every finished object's key and when it was written (UTC)."""
         ...
@@ -211,6 +215,18 @@ class FolderObjects:
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""
         self.path(key).unlink(missing_ok=True)
+
+    def is_being_written(self, key: str) -> bool:
+        """Tell whether a writer that lives still adds to an object: it holds the file's lock."""
+        with suppress(FileNotFoundError):
+            fd = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(fd)
+        return False
 
     def list(self) -> Iterator[tuple[str, datetime]]:
         """Give every finished object's key and when it was written (UTC)."""

@@ -1,11 +1,19 @@
-"""Segments that were made durable and then never indexed, because the process died in between."""
+"""Segments that were made durable and then never indexed, because the process died in between.
+
+The sweep runs in the api beside the reaper; of several processes one at a time sweeps.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from gateway.store.database import Connection
+import psycopg
+
+from gateway.exceptions import OneScanError
+from gateway.log import get_logger
+from gateway.metrics import ORPHANS
+from gateway.store.database import Connection, Database
 from gateway.store.objects import ObjectStore
 
 OLDER_THAN = timedelta(days=1)
@@ -13,6 +21,11 @@ OLDER_THAN = timedelta(days=1)
 
 KEYS_AT_ONCE = 1000
 """Looked up in one query."""
+
+LOCK = 7_305_118_260_401_113
+"""Advisory lock of who sweeps, one of the whole database."""
+
+log = get_logger("onescan.orphans")
 
 
 async def orphans(
@@ -44,8 +57,39 @@ async def orphans(
 async def delete_orphans(
     connection: Connection, objects: ObjectStore, older_than: timedelta = OLDER_THAN
 ) -> int:
-    """Delete orphans; give how many."""
+    """Delete orphans; give how many. Those of a writer that lives stay, however old they are."""
     keys = await orphans(connection, objects, older_than)
-    for key in keys:
-        await asyncio.to_thread(objects.delete, key)
-    return len(keys)
+    return await asyncio.to_thread(lambda: sum(_delete(objects, key) for key in keys))
+
+
+def _delete(objects: ObjectStore, key: str) -> bool:
+    if objects.is_being_written(key):
+        return False
+    objects.delete(key)
+    return True
+
+
+async def sweep_orphans(
+    database: Database, objects: ObjectStore, older_than: timedelta = OLDER_THAN
+) -> int | None:
+    """Delete orphans, unless somebody else does at this moment: None then."""
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS held", (LOCK,))
+        row = await cursor.fetchone()
+        if row is None or not row["held"]:
+            return None
+        deleted = await delete_orphans(connection, objects, older_than)
+    ORPHANS.inc(deleted)
+    if deleted:
+        log.warning("onescan.orphans.deleted", segments=deleted)
+    return deleted
+
+
+async def run_orphans(database: Database, objects: ObjectStore, every_seconds: float) -> None:
+    """Sweep every so often until cancelled; not at the start, when everything else begins too."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await sweep_orphans(database, objects)
+        except (psycopg.Error, OneScanError, OSError) as error:
+            log.warning("onescan.orphans.failed", error=type(error).__name__)

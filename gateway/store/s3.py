@@ -110,6 +110,10 @@ class S3Objects:
         with s3_named():
             obstore.delete(self._client, _checked(key))
 
+    def is_being_written(self, key: str) -> bool:
+        """Tell that nobody adds to it: an object of a bucket is whole when it is seen."""
+        return False
+
     def list(self) -> Iterator[tuple[str, datetime]]:
         """Give every finished object's key and when it was written (UTC)."""
         pages = obstore.list(self._client, chunk_size=1000)
