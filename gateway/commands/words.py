@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-UNITS = {"[hnsf'U]": " HU", "{ratio}": "", "1": "", "%": " %", "mL": " ml", "mm3": " mm³"}
+UNITS = {
+    "[hnsf'U]": " HU",
+    "{count}": "",
+    "{ratio}": "",
+    "1": "",
+    "%": " %",
+    "mL": " ml",
+    "mm3": " mm³",
+}
 """UCUM → what people write."""
 
 SITES = {"vertebrae": "spine", "other_bone": "bone"}

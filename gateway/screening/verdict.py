@@ -93,6 +93,8 @@ def judge(
     advice, urgency = _follow_up(
         manifest, "positive" if doubt and flagged else state, name, found_grade
     )
+    if reason == "weights_not_accepted":
+        advice = None  # what follows an indeterminate answer is for a doubt about this scan
     if reason == "truncated" and found_grade is not None:
         seen = Text(_IN_PART.en + found_grade.text.en, _IN_PART.zh + found_grade.text.zh)
         parts = [part for part in (said, seen) if part]

@@ -92,12 +92,14 @@ def test_a_doubt_about_the_place_does_not_make_it_less_urgent(
 def test_weights_that_missed_their_acceptance_never_say_negative() -> None:
     """What they flag is positive all the same: flags have a budget, misses have none."""
 
-    def said(score: float, **given: object) -> Verdict:
-        kept = manifest(provenance={"accepted": False})
+    def said(score: float, follow_up: tuple[FollowUp, ...] = (), **given: object) -> Verdict:
+        kept = manifest(provenance={"accepted": False}, follow_up=follow_up)
         return judge(kept, {"pdff_percent": score}, **given)  # type: ignore[arg-type]
 
     assert (said(3.0).state, said(3.0).reason) == ("indeterminate", "weights_not_accepted")
     assert "may not say negative" in said(3.0).text.en
+    doubted = FollowUp(state="indeterminate", text=Text("Scan again", "复查"), urgency="note")
+    assert "Scan again" not in said(3.0, follow_up=(doubted,)).text.en
     assert said(20.0).state == "positive"
     assert said(3.0, truncated=True).reason == "truncated"
     assert verdict(3.0).state == "negative"
