@@ -66,6 +66,12 @@ cohort: setup-dev
 smoke: setup-dev
 	$(BIN)/python -m loadtests.cohort --smoke
 
+# Users against a server of its own for two minutes; exits by loadtests/targets.toml.
+.PHONY: load
+load: setup-dev
+	$(PIP) install --quiet --constraint constraints.txt --group loadtests
+	$(BIN)/python -m loadtests.load small
+
 # Kills a server at every step of the write path, and replays power failures.
 .PHONY: durable
 durable: setup-dev
