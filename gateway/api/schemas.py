@@ -134,7 +134,7 @@ def _ours() -> dict[str, Schema]:
         "updated_at": TIME,
     }
     secret = {"secret_id": IDENTIFIER, "created_at": TIME, "expires_at": or_null(TIME)}
-    archive = of({"dicomweb": TEXT})
+    server, archive = of({"dicomweb": TEXT}), of({"dimse": TEXT})
     bucket = of({"s3": TEXT, "prefix": {"type": "string", "minLength": 1}})
     url: Schema = {
         "type": "string",
@@ -151,7 +151,7 @@ def _ours() -> dict[str, Schema]:
         "exam_context": {"enum": list(EXAM_CONTEXTS)},
         "clinical": {"type": "object", "description": "docs/clinical.md"},
         "callback_url": or_null(url),
-        "source": {"anyOf": [archive, bucket], "description": "docs/partners.md"},
+        "source": {"anyOf": [server, archive, bucket], "description": "docs/partners.md"},
     }
     two = of({"en": TEXT, "zh": TEXT})
     return {

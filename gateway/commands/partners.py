@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Read the file and the installed checks, and print one paragraph a partner."""
+    from gateway.dimse.archive import read_archive
     from gateway.exceptions import UsageError
     from gateway.intake.partners_reader import read_partners
     from gateway.screening.default_checks import refuse_unknown_checks
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             conditions = " and ".join(f"{name} is {pattern}" for name, pattern in rule.patterns)
             print(f"  stat when     {conditions}")
     for archive in partners.archives.values():
+        read_archive(archive)
         print(f"archive {archive.name}: for {', '.join(archive.tenants)}")
     for source in partners.sources.values():
         print(f"source {source.name}: for {', '.join(source.tenants)}")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+
+from pydicom.filereader import read_dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID
 
 from gateway.dimse.depot import Depot
 from gateway.dimse.scu import ArchiveClient, retrieve_study
@@ -21,6 +26,7 @@ from gateway.exceptions import (
     SourceOutsideHoursError,
     SourceTooLargeError,
     SourceUnreachableError,
+    WrongStudyError,
 )
 from gateway.fetcher.kit import FetchLimits
 from gateway.intake.partners import DEFAULT_PARTNER, Partner
@@ -34,6 +40,9 @@ PATIENCE_SECONDS = 20.0
 
 THREADS = 2
 """Of one fetch, as for one association of the listener."""
+
+STUDY = Tag(0x0020, 0x000D)
+"""Study Instance UID."""
 
 Store = Callable[[Label, bytes], Awaitable[object]]
 
@@ -77,7 +86,7 @@ async def fetch_dimse(
             patience_seconds=PATIENCE_SECONDS,
         )
         async with depot.storing(sender) as store:
-            keeper = _Keeper(store, limits.max_study_bytes)
+            keeper = Keeper(store, study_instance_uid, limits.max_study_bytes)
             try:
                 done = await retrieve_study(archive, study_instance_uid, keeper.keep, strict=False)
             except PacsError as error:
@@ -96,28 +105,57 @@ async def fetch_dimse(
     return study_instance_uid
 
 
-class _Keeper:
-    """Stores what comes, and remembers what was not the instance's own fault."""
+class Keeper:
+    """Stores what comes of one study, and remembers what was not an instance's own fault."""
 
-    def __init__(self, store: Store, max_bytes: int) -> None:
+    def __init__(self, store: Store, study_instance_uid: str, max_bytes: int) -> None:
         self.failure: OneScanError | None = None
         self._store = store
+        self._study = study_instance_uid
         self._left = max_bytes
 
     async def keep(self, label: Label, data: bytes) -> object:
-        """Store one instance; after a failure refuse the rest, which the next attempt gets."""
+        """Store one instance; after a failure refuse the rest, which the next attempt gets.
+
+        Raises
+        ------
+        InstanceError
+            When it is refused for what it is, such as one of another study.
+        OneScanError
+            The failure.
+        """
         if self.failure is not None:
             raise self.failure
         self._left -= len(data)
         try:
             if self._left < 0:
-                raise SourceTooLargeError
+                raise SourceTooLargeError("The archive sends more than a study may have.")
+            if study_of(label, data) not in (self._study, ""):
+                raise WrongStudyError
             return await self._store(label, data)
         except InstanceError:
             raise
         except OneScanError as error:
             self.failure = error
             raise
+
+
+def study_of(label: Label, data: bytes) -> str:
+    """Read the Study Instance UID of a data set; empty where only the store can tell."""
+    syntax = UID(label.transfer_syntax_uid)
+    if syntax.is_deflated:
+        return ""
+    try:
+        found = read_dataset(
+            io.BytesIO(data),
+            syntax.is_implicit_VR,
+            syntax.is_little_endian,
+            stop_when=lambda tag, vr, length: tag > STUDY,
+            specific_tags=[STUDY],
+        )
+        return str(found.StudyInstanceUID)
+    except Exception:  # of whatever kind: the store reads it with care and says what is wrong
+        return ""
 
 
 def _as_source_error(error: PacsError, archive: ArchiveClient) -> SourceError:

@@ -11,12 +11,20 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydicom.dataset import FileDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gateway.cli import main
 from gateway.dimse.archive import Hours, read_archive
+from gateway.dimse.sender import Label
+from gateway.exceptions import PartnersError, SourceTooLargeError, WrongStudyError
 from gateway.fetcher.attempt import run_attempt
+from gateway.fetcher.dimse import Keeper
 from gateway.fetcher.kit import FetchKit, FetchLimits, archive_clients
 from gateway.intake.partners import Partners
+from gateway.intake.partners_reader import read_partners
 from gateway.intake.remotes import Archive
 from gateway.runtime.ports import free_port
 from gateway.settings import WorkerSettings
@@ -245,6 +253,51 @@ async def test_the_command_fetches_a_study_into_the_server_s_store(
     assert (tmp_path / "objects" / "node").is_file()
 
 
+async def test_the_command_fetches_a_study_into_the_server_s_store(
+    database: Database,
+    database_url: str,
+    tmp_path: Path,
+    orthanc: Orthanc,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`onescan archive fetch`; a tenant that may not ask, or is not there, is told."""
+    (tmp_path / "partners.toml").write_text(
+        f'[archives.main]\ntenants = ["other", "gone"]\nhost = "127.0.0.1"\n'
+        f'port = {orthanc.dicom_port}\nae_title = "ORTHANC"\nrequests_per_minute = 60000\n'
+    )
+    monkeypatch.setenv("ONESCAN_HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", database_url)
+
+    async def run(*arguments: str) -> int:
+        return await asyncio.to_thread(main, ["archive", "fetch", "main", STUDY, *arguments])
+
+    assert await run() == 2
+    assert "--tenant" in capsys.readouterr().err
+    assert await run("--tenant", "default") == 2
+    assert await run("--tenant", "gone") == 2
+    assert await kept(database, "other") == 0
+    assert await run("--tenant", "other") == 0
+    assert await kept(database, "other") == COUNT
+    assert (tmp_path / "objects" / "node").is_file()
+
+
+def test_partners_check_reads_an_archive_s_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake is told before the api would not start because of it."""
+    file = tmp_path / "partners.toml"
+    good = '[archives.main]\ntenants = ["default"]\nhost = "h"\nport = 104\nae_title = "A"\n'
+    file.write_text(good)
+    assert main(["partners", "check", str(file)]) == 0
+    assert "archive main: for default" in capsys.readouterr().out
+    file.write_text(good + 'hours = "22:00"\n')
+    assert main(["partners", "check", str(file)]) != 0
+    assert "[archives.main]" in capsys.readouterr().err
+    with pytest.raises(PartnersError, match=r"\[archives.main\]"):
+        archive_clients(read_partners(file))
+
+
 async def test_an_archive_taken_out_of_the_file_fails_at_once(
     database: Database, tmp_path: Path
 ) -> None:
@@ -252,6 +305,40 @@ async def test_an_archive_taken_out_of_the_file_fails_at_once(
     kit = replace(kit_of(database, tmp_path, 104, "X"), archives={})
     ended = await attempt(kit, await order(database))
     assert (ended["state"], ended["error_code"]) == ("failed", "source.unsupported")
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+async def test_an_instance_of_another_study_is_not_taken(syntax: str) -> None:
+    """Whatever an archive sends; what cannot be read is left to the store to refuse."""
+    stored: list[bytes] = []
+
+    async def store(label: Label, data: bytes) -> None:
+        stored.append(data)
+
+    ours, theirs = (data_set(ct_dataset(seed=seed, size=16), syntax) for seed in (320, 321))
+    label = Label(sop_class_uid="1.2", sop_instance_uid="1.2.3", transfer_syntax_uid=syntax)
+    keeper = Keeper(store, STUDY, max_bytes=3 * len(ours))
+    await keeper.keep(label, ours)
+    with pytest.raises(WrongStudyError):
+        await keeper.keep(label, theirs)
+    assert keeper.failure is None
+    await keeper.keep(label, b"no data set")
+    assert stored == [ours, b"no data set"]
+    with pytest.raises(SourceTooLargeError):
+        await keeper.keep(label, ours)
+    with pytest.raises(SourceTooLargeError):
+        await keeper.keep(label, b"")
+    assert isinstance(keeper.failure, SourceTooLargeError)
+    assert len(stored) == 2
+
+
+def data_set(ds: FileDataset, syntax: str) -> bytes:
+    """Encode a data set alone, as it is on an association."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian = True
+    buffer.is_implicit_VR = UID(syntax).is_implicit_VR
+    write_dataset(buffer, ds)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
