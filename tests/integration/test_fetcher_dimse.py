@@ -253,35 +253,6 @@ async def test_the_command_fetches_a_study_into_the_server_s_store(
     assert (tmp_path / "objects" / "node").is_file()
 
 
-async def test_the_command_fetches_a_study_into_the_server_s_store(
-    database: Database,
-    database_url: str,
-    tmp_path: Path,
-    orthanc: Orthanc,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """`onescan archive fetch`; a tenant that may not ask, or is not there, is told."""
-    (tmp_path / "partners.toml").write_text(
-        f'[archives.main]\ntenants = ["other", "gone"]\nhost = "127.0.0.1"\n'
-        f'port = {orthanc.dicom_port}\nae_title = "ORTHANC"\nrequests_per_minute = 60000\n'
-    )
-    monkeypatch.setenv("ONESCAN_HOME", str(tmp_path))
-    monkeypatch.setenv("DATABASE_URL", database_url)
-
-    async def run(*arguments: str) -> int:
-        return await asyncio.to_thread(main, ["archive", "fetch", "main", STUDY, *arguments])
-
-    assert await run() == 2
-    assert "--tenant" in capsys.readouterr().err
-    assert await run("--tenant", "default") == 2
-    assert await run("--tenant", "gone") == 2
-    assert await kept(database, "other") == 0
-    assert await run("--tenant", "other") == 0
-    assert await kept(database, "other") == COUNT
-    assert (tmp_path / "objects" / "node").is_file()
-
-
 def test_partners_check_reads_an_archive_s_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
