@@ -108,10 +108,7 @@ class Admission:
         """
         limits = self._settings
         size = UNANNOUNCED_BYTES if announced_bytes is None else announced_bytes
-        places = limits.store_limit - (0 if stat else limits.store_stat_reserve)
-        if self.stores >= max(1, places):
-            ADMISSION_REFUSALS.labels("stores").inc()
-            raise OverloadedError("Too many studies are being received; try again.")
+        self.check_places(stat=stat)
         if not stat and self.stores and self.store_bytes + size > limits.store_bytes:
             ADMISSION_REFUSALS.labels("bytes").inc()
             raise OverloadedError("Too many bytes are being received; try again.")
@@ -127,6 +124,14 @@ class Admission:
             self.stores -= 1
             self.store_bytes -= size
             self._tell()
+
+    def check_places(self, *, stat: bool) -> None:
+        """Refuse a store request for which there is no place; raises OverloadedError."""
+        limits = self._settings
+        places = limits.store_limit - (0 if stat else limits.store_stat_reserve)
+        if self.stores >= max(1, places):
+            ADMISSION_REFUSALS.labels("stores").inc()
+            raise OverloadedError("Too many studies are being received; try again.")
 
     async def idle(self, seconds: float) -> bool:
         """Wait until nothing is in hand, for so long; tell whether that was so."""
@@ -158,7 +163,13 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     path = resource.canonical if resource is not None else ""
     if path in ALWAYS or path in STREAMS:
         return await handler(request)
-    with request.app[ADMISSION].request(stat=asks_for_stat(request)):
+    stat, admission = asks_for_stat(request), request.app[ADMISSION]
+    access = access_of(request)
+    if access is not None and access.brings == STORE:
+        # Whoever could not get a place, whoever it is, is not even looked up.
+        profiles = request.app[PARTNERS].partners.values()
+        admission.check_places(stat=stat or any(p.lane == STAT for p in profiles))
+    with admission.request(stat=stat):
         return await handler(request)
 
 
