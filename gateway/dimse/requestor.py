@@ -140,6 +140,8 @@ class Requestor:
                 association.release()
             if not (association.is_released or association.is_aborted):
                 association.abort()
+            if association.dul.socket is not None:
+                association.dul.socket.close()  # a peer that aborts leaves it open
 
     def _why_not(self, association: Association) -> PacsError:
         name = self._profile.name
