@@ -34,7 +34,7 @@ def test_a_fatty_liver_is_graded(served: Served, tmp_path: Path, pdff: int, seed
     truth = make_study(
         tmp_path / "s", seed=seed, pdff_percent=pdff, matrix=256, increment_mm=3.0, series=("thin",)
     )
-    check = liver(served.screen(str(tmp_path / "s")))
+    check = liver(served.screen(str(tmp_path / "s"), "--checks", "liver"))
     found = check["measures"]["liver_hu"]
     print(f"PDFF {pdff} %: {check['state']} {check['grade']}, liver {found} HU")
     assert check["grade"] == PDFF_GRADES[pdff] == truth["steatosis"]["grade"]
@@ -83,7 +83,7 @@ def test_enhanced_and_single_frame_give_the_same_answer(served: Served, tmp_path
             folder, seed=6, pdff_percent=25, matrix=128, increment_mm=4.0,
             series=("thin",), enhanced=enhanced,
         )  # fmt: skip
-        answers.append(liver(served.screen(str(folder))))
+        answers.append(liver(served.screen(str(folder), "--checks", "liver")))
     assert answers[0]["measures"] == answers[1]["measures"]
     assert answers[0]["grade"] == answers[1]["grade"]
 
