@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import os
 import signal
@@ -48,6 +47,7 @@ from gateway.api.state import (
     Lifecycle,
 )
 from gateway.api.watch import WATCH, Watch, run_watch
+from gateway.ending import end
 from gateway.exceptions import UsageError
 from gateway.fetcher import run_fetcher
 from gateway.fetcher.kit import FetchKit, FetchLimits, archive_clients
@@ -217,25 +217,19 @@ async def _objects(app: web.Application) -> AsyncIterator[None]:
 async def _hub(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(app[HUB].run(), name="hub")
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _watch(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(run_watch(app[WATCH], app[DATABASE]), name="watch")
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _reaper(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(run_reaper(app[DATABASE], app[SETTINGS].worker), name="reaper")
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _completer(app: web.Application) -> AsyncIterator[None]:
@@ -244,9 +238,7 @@ async def _completer(app: web.Application) -> AsyncIterator[None]:
         run_completer(app[DATABASE], app[PARTNERS], checks), name="completer"
     )
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _retention(app: web.Application) -> AsyncIterator[None]:
@@ -255,9 +247,7 @@ async def _retention(app: web.Application) -> AsyncIterator[None]:
         name="retention",
     )
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _orphans(app: web.Application) -> AsyncIterator[None]:
@@ -266,9 +256,7 @@ async def _orphans(app: web.Application) -> AsyncIterator[None]:
         run_orphans(app[DATABASE], app[OBJECTS], every_seconds), name="orphans"
     )
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _fetcher(app: web.Application) -> AsyncIterator[None]:
@@ -285,9 +273,7 @@ async def _fetcher(app: web.Application) -> AsyncIterator[None]:
     )
     task = asyncio.create_task(run_fetcher(kit), name="fetcher")
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 async def _drain(app: web.Application) -> None:

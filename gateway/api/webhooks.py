@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +14,7 @@ from gateway.api.hub import HUB
 from gateway.api.json_body import json_object
 from gateway.api.keys import DATABASE, PRINCIPAL, SETTINGS
 from gateway.api.query import answer_page, identifier, read_page, words
+from gateway.ending import end
 from gateway.exceptions import InvalidCallbackError, InvalidJsonError, NotFoundError
 from gateway.settings import Settings
 from gateway.store import deliveries, webhook_secrets
@@ -136,9 +136,7 @@ async def deliver(app: web.Application) -> AsyncIterator[None]:
         deliverer = Deliverer(app[DATABASE], sender, settings, app[HUB].deliveries)
         task = asyncio.create_task(deliverer.run(), name="webhooks")
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 def with_webhook_key(settings: Settings) -> Settings:

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from gateway.dimse.archive import ArchiveProfile, read_archive
 from gateway.dimse.commitment import result_of
 from gateway.dimse.syntaxes import COMMITMENT, COMMITMENT_INSTANCE, PLAIN_SYNTAXES
+from gateway.ending import end
 from gateway.exceptions import OneScanError, PacsError
 from gateway.intake.remotes import Archive
 from gateway.log import get_logger
@@ -51,8 +52,7 @@ class Reporter:
     async def stop(self) -> None:
         """End; what is being told is told again later, should the answer be lost."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def _run(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.ending import end
 from gateway.exceptions import (
     InstanceError,
     InstanceTooLargeError,
@@ -219,8 +220,7 @@ class _Pulse:
     async def end(self) -> None:
         """Tell nobody anything any more."""
         if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.wait({self._telling})
+            await end(self._telling)
 
 
 async def _quietly(telling: Awaitable[None]) -> None:
