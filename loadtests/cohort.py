@@ -306,7 +306,7 @@ def main(argv: list[str] | None = None) -> int:
     described.add_argument("--report", action="store_true", help="only count what there is")
     described.add_argument("--json", action="store_true")
     given = described.parse_args(argv)
-    planted, healthy, matrix = (2, 16, 256) if given.smoke else (
+    planted, healthy, matrix = (2, 16, 128) if given.smoke else (
         given.planted, given.healthy, given.matrix,
     )  # fmt: skip
     ledger = given.out / ("smoke.jsonl" if given.smoke else "ledger.jsonl")
