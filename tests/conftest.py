@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,10 +63,17 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def need_tool(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Find a command-line tool, or skip; with --forbid-missing-tools, fail."""
+    """Find a command-line tool, or skip; with --forbid-missing-tools, fail.
+
+    Not in our own environment: pynetdicom installs commands there by the names of dcmtk's.
+    """
+    own = Path(sys.prefix) / "bin"
+    path_without_own = os.pathsep.join(
+        folder for folder in os.get_exec_path() if Path(folder) != own
+    )
 
     def find(name: str) -> str:
-        path = shutil.which(name)
+        path = shutil.which(name, path=path_without_own)
         if path is None:
             message = f"the tool {name} is not installed"
             if request.config.getoption("--forbid-missing-tools"):

@@ -222,13 +222,21 @@ def test_after_all_that_it_still_serves_and_has_let_go_of_everything(strict: Lis
 def test_half_an_instance_leaves_nothing(strict: Listener) -> None:
     """A sender that dies within a data set leaves neither a row nor a file."""
     [(uid, data)] = data_sets(1, size=128)
+    incoming = FolderObjects(strict.home / "objects").root / "incoming"
     with Sender(strict.port) as sender:
         sender.send(b"".join(sender.message(1, uid, data)[:2]))
-    deadline = time.monotonic() + 5
-    objects = FolderObjects(strict.home / "objects")
-    while list((objects.root / "incoming").iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not list((objects.root / "incoming").iterdir())
+        assert within(10, lambda: any(incoming.iterdir())), "nothing was begun"
+    assert within(10, lambda: not any(incoming.iterdir()))
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Wait until something holds; tell whether it came to."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -83,9 +84,9 @@ async def test_a_key_that_names_no_algorithm_verifies_all_of_its_kind(
 @pytest.mark.parametrize(
     ("claims", "sentence"),
     [
-        ({"exp": int(time.time()) - 120}, "has expired"),
-        ({"nbf": int(time.time()) + 120}, "not valid yet"),
-        ({"iat": int(time.time()) + 120}, "not valid yet"),
+        ({"exp": timedelta(seconds=-120)}, "has expired"),
+        ({"nbf": timedelta(seconds=120)}, "not valid yet"),
+        ({"iat": timedelta(seconds=120)}, "not valid yet"),
         ({"aud": "another"}, "another audience"),
         ({"aud": CLIENT_ID}, "another audience"),
         ({"iss": "https://evil.example"}, "another issuer"),
@@ -101,7 +102,11 @@ async def test_a_key_that_names_no_algorithm_verifies_all_of_its_kind(
 async def test_claims_that_are_not_taken(
     issuer: Issuer, provider: Provider, claims: dict[str, Any], sentence: str
 ) -> None:
-    """Each says what is wrong and nothing of the token."""
+    """Each says what is wrong and nothing of the token; times count from when the test runs."""
+    claims = {
+        name: int(time.time() + value.total_seconds()) if isinstance(value, timedelta) else value
+        for name, value in claims.items()
+    }
     with pytest.raises(InvalidTokenError, match=sentence):
         await provider.bearer(issuer.token(**claims))
 
