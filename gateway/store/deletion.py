@@ -17,6 +17,7 @@ from gateway.metrics import RETAINED
 from gateway.store import audit
 from gateway.store.arrivals import try_lock_study
 from gateway.store.database import Connection
+from gateway.store.hold import may_delete
 from gateway.store.objects import ObjectStore
 
 GROWING_SECONDS = 1800
@@ -136,8 +137,10 @@ async def delete_doomed(connection: Connection, objects: ObjectStore) -> int:
 
     An object is deleted before its note goes: after a crash in between it is tried again, and
     deleting what is not there is no error. One that is still pointed at loses only its note: who
-    removes the last row dooms it again.
+    removes the last row dooms it again. While a backup is made none is deleted.
     """
+    if not await may_delete(connection):
+        return 0
     await connection.execute(
         f"DELETE FROM doomed_objects d WHERE due_at <= now() AND ({IN_USE})",
     )

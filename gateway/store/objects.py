@@ -115,6 +115,10 @@ class ObjectStore(ObjectReader, Protocol):
         """Begin an object; refused when `expected_bytes` will not fit."""
         ...
 
+    def begin_at(self, key: str, *, expected_bytes: int = 0) -> Writer:
+        """Begin an object under the key that it had in another store, to copy it from there."""
+        ...
+
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""
         ...
@@ -165,6 +169,18 @@ class FolderObjects:
         self._check_room(expected_bytes)
         with full_disk_named():
             return SegmentWriter(**self._place())
+
+    def begin_at(self, key: str, *, expected_bytes: int = 0) -> SegmentWriter:
+        """Begin an object under the key that it had in another store; one there is replaced."""
+        final = self.path(key)
+        self._check_room(expected_bytes)
+        with full_disk_named():
+            return SegmentWriter(
+                key=key,
+                temporary=self.root / TEMPORARY / f"{uuid.uuid4()}.seg",
+                final=final,
+                make_durable=self._make_durable,
+            )
 
     def grow(self) -> GrowingSegment:
         """Begin a segment that is read while it grows; raises StorageFullError."""

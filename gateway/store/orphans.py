@@ -14,6 +14,7 @@ from gateway.exceptions import OneScanError
 from gateway.log import get_logger
 from gateway.metrics import ORPHANS
 from gateway.store.database import Connection, Database
+from gateway.store.hold import may_delete
 from gateway.store.objects import ObjectStore
 
 OLDER_THAN = timedelta(days=1)
@@ -72,11 +73,11 @@ def _delete(objects: ObjectStore, key: str) -> bool:
 async def sweep_orphans(
     database: Database, objects: ObjectStore, older_than: timedelta = OLDER_THAN
 ) -> int | None:
-    """Delete orphans, unless somebody else does at this moment: None then."""
+    """Delete orphans, unless somebody else does or a backup is made now: None then."""
     async with database.connection() as connection:
         cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS held", (LOCK,))
         row = await cursor.fetchone()
-        if row is None or not row["held"]:
+        if row is None or not row["held"] or not await may_delete(connection):
             return None
         deleted = await delete_orphans(connection, objects, older_than)
     ORPHANS.inc(deleted)

@@ -23,6 +23,7 @@ from gateway.store import audit
 from gateway.store.arrivals import try_lock_study
 from gateway.store.database import Connection, Database
 from gateway.store.deletion import Deleted, delete_doomed, remove_images
+from gateway.store.hold import may_delete
 from gateway.store.objects import ObjectStore
 from gateway.store.partitions import PARTITIONED, partition_name
 
@@ -199,7 +200,7 @@ async def _size(connection: Connection, tenant: str, study: str) -> Deleted:
 
 
 async def _partitions(database: Database) -> int:
-    """Drop the partitions of days before yesterday that no study has any more."""
+    """Drop partitions of days before yesterday that no study has any more; none during a backup."""
     async with database.connection() as connection:
         cursor = await connection.execute(
             "SELECT right(c.relname, 8) AS day FROM pg_inherits h"
@@ -216,6 +217,8 @@ async def _partitions(database: Database) -> int:
     for day in days:
         try:
             async with database.connection() as connection:
+                if not await may_delete(connection):  # pg_dump has yet to lock what it saw
+                    return dropped
                 await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
                 for table in PARTITIONED:
                     await _drop_if_empty(connection, partition_name(table, day))

@@ -68,6 +68,11 @@ class S3Objects:
         """Begin a segment; a bucket has room for any `expected_bytes`."""
         return S3Writer(self._client, f"{datetime.now(UTC):%Y/%m/%d}/{uuid.uuid4()}.seg")
 
+    def begin_at(self, key: str, *, expected_bytes: int = 0) -> S3Writer:
+        """Begin an object under the key that it had in another store; one there is replaced."""
+        self._blocks.forget(key)
+        return S3Writer(self._client, _checked(key))
+
     def open(self, key: str) -> int:
         """Fetch a whole object and give a file descriptor of it, which the caller closes.
 

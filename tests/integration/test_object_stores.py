@@ -83,6 +83,24 @@ def test_an_object_opened_is_a_file(objects: ObjectStore) -> None:
         os.close(file)
 
 
+def test_an_object_keeps_its_key_in_another_store(objects: ObjectStore) -> None:
+    """Whole when it is seen; a longer copy of a segment that grew takes the shorter one's place."""
+    key = "2026/11/21/6f9b6a53-6e8a-4f0e-9f0a-3f1f4f5e6d7c.seg"
+    for data in (b"abc", b"abcdef"):
+        writer = objects.begin_at(key, expected_bytes=len(data))
+        assert writer.key == key
+        writer.write([data])
+        writer.commit()
+        assert objects.read(key, 0, 10) == data
+    writer = objects.begin_at(key)
+    writer.write([b"x"])
+    assert objects.read(key, 0, 10) == b"abcdef"
+    writer.commit()
+    assert [listed for listed, _ in objects.list()] == [key]
+    with pytest.raises(NotFoundError):
+        objects.begin_at("../x")
+
+
 def test_nothing_is_visible_before_commit(objects: ObjectStore) -> None:
     writer = objects.begin()
     writer.write([random_bytes(2 * PART_BYTES)])

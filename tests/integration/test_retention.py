@@ -325,3 +325,26 @@ async def test_retain_on_the_machine(
         assert (code, told["tenants"]["other"]["studies"]) == (0, 1)
         assert await shelf.left() == left
     assert shelf.keys() == set()
+
+
+async def test_nothing_is_deleted_while_a_backup_is_made(shelf: Shelf) -> None:
+    """Rows go, bytes and partitions stay until the backup's session ends; then they go too."""
+    import psycopg
+    from psycopg.rows import dict_row
+
+    from gateway.store import hold
+    from gateway.store.orphans import sweep_orphans
+
+    key = await shelf.store(OTHER, "1.4")
+    await shelf.age("1.4", 11)
+    async with await psycopg.AsyncConnection.connect(
+        shelf.database.url, row_factory=dict_row, autocommit=True
+    ) as holder:
+        assert not await hold.holds(holder)
+        await hold.hold(holder)
+        assert await hold.holds(holder)
+        run = await shelf.retain()
+        assert (run.studies, run.partitions, shelf.keys()) == (1, 0, {key})
+        assert await sweep_orphans(shelf.database, shelf.objects, timedelta(0)) is None
+    await shelf.retain()
+    assert shelf.keys() == set()
