@@ -17,6 +17,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from gateway import traces
+
 UID = re.compile(r"(?<![\d.])(?:\d+(?:\.\d+){4,}|(?=[\d.]{20})\d+(?:\.\d+){2,})")
 """Dotted numbers of five components and more, or long ones such as 2.25 with a UUID after it;
 versions, addresses and figures are shorter."""
@@ -83,6 +85,7 @@ _SHARED = (
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    traces.log_fields,
 )
 
 structlog.configure(

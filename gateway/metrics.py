@@ -128,6 +128,13 @@ COMPLETED = Counter(
     registry=REGISTRY,
 )
 
+SPANS = Counter(
+    "onescan_spans_total",
+    "Spans of this process, by what became of them: sent, lost on the way, or without a place.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+
 # --- worker -----------------------------------------------------------------------------
 
 STAGE_SECONDS = Histogram(

@@ -360,6 +360,23 @@ class RetentionSettings:
     """How often retention runs; 0 never."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSettings:
+    """Traces, by OTLP over HTTP."""
+
+    endpoint: str = ""
+    """Address of the collector, such as ``http://collector:4318``; empty means no traces."""
+
+    sample_ratio: float = 1.0
+    """Share of traces that are recorded, 0 to 1; the same in every process."""
+
+    headers_file: str = ""
+    """File of ``Name: value`` lines that are sent along, such as a token."""
+
+    ca_file: str = ""
+    """PEM file of the collector's CA; empty means the system's."""
+
+
 CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("webhooks", "allow_private"): ("no", "yes"),
     ("webhooks", "allow_http"): ("no", "yes"),
@@ -388,6 +405,7 @@ class Settings:
     events: EventSettings = EventSettings()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
+    traces: TraceSettings = TraceSettings()
 
     @property
     def model_repository(self) -> Path:
@@ -479,6 +497,7 @@ def _group_type(name: str) -> Any:
         "events": EventSettings,
         "webhooks": WebhookSettings,
         "retention": RetentionSettings,
+        "traces": TraceSettings,
     }[name]
 
 
