@@ -1,11 +1,18 @@
 """Every metric of OneScan, in one place; never a UID, a name or a path as a label.
 
-``docs/metrics.md`` lists them.
+``docs/metrics.md`` lists them. What is counted with a label from a closed list begins at zero for
+each of them (`BEGINNING`): Prometheus sees no increase in a series whose first value is 1.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway import __version__
 
 REGISTRY = CollectorRegistry()
 """Of this process."""
@@ -13,11 +20,70 @@ REGISTRY = CollectorRegistry()
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Buckets: from a header query to a whole study on a small machine."""
 
+SHM = Path("/dev/shm")
+
+STATES = ("positive", "negative", "indeterminate", "not_evaluated", "failed")
+"""How a check may end."""
+
+# --- every process ----------------------------------------------------------------------
+
+BUILD = Gauge(
+    "onescan_build_info",
+    "Always 1; the release that the process runs.",
+    ["version"],
+    registry=REGISTRY,
+)
+BUILD.labels(__version__).set(1)
+DISK_BYTES = Gauge(
+    "onescan_disk_bytes",
+    "Size of the folder of objects, and of /dev/shm; a bucket has none.",
+    ["kind"],
+    registry=REGISTRY,
+)
+DISK_FREE = Gauge(
+    "onescan_disk_free_bytes",
+    "What is free of it.",
+    ["kind"],
+    registry=REGISTRY,
+)
+LAST_RUN = Gauge(
+    "onescan_last_run_timestamp_seconds",
+    "When reaper, retention, orphan sweep or measuring last ran through here; at first, the start.",
+    ["what"],
+    registry=REGISTRY,
+)
+
 # --- api ------------------------------------------------------------------------------
 
+DEPENDENCY_UP = Gauge(
+    "onescan_dependency_up",
+    "Whether the api reaches database and objects, and finds its schema migrated.",
+    ["dependency"],
+    registry=REGISTRY,
+)
+DISK_WATERMARK = Gauge(
+    "onescan_disk_watermark_bytes",
+    "Free space of the folder of objects below which only the stat lane is taken.",
+    registry=REGISTRY,
+)
+QUEUE_LIMIT = Gauge(
+    "onescan_queue_limit",
+    "Screenings that may wait; the stat lane has the double.",
+    registry=REGISTRY,
+)
+AUDIT_LINES = Gauge(
+    "onescan_audit_lines",
+    "Number of the newest line of the audit log, which never goes back.",
+    registry=REGISTRY,
+)
+WEBHOOKS_OLDEST_SECONDS = Gauge(
+    "onescan_webhooks_oldest_seconds",
+    "Age of the oldest webhook delivery that is owed.",
+    registry=REGISTRY,
+)
 REQUESTS = Counter(
     "onescan_requests_total",
-    "HTTP requests answered.",
+    "HTTP requests answered; 499 where the client went away before.",
     ["method", "route", "status"],
     registry=REGISTRY,
 )
@@ -84,7 +150,7 @@ QUEUE_DEPTH = Gauge(
 )
 QUEUE_OLDEST_SECONDS = Gauge(
     "onescan_queue_oldest_seconds",
-    "Age of the oldest screening that waits.",
+    "Age of the oldest screening that waits for a worker: fetched, and its lane not suspended.",
     ["lane"],
     registry=REGISTRY,
 )
@@ -147,6 +213,9 @@ STAGE_SECONDS = Histogram(
 CHECKS = Counter(
     "onescan_checks_total", "Check results released.", ["check", "state"], registry=REGISTRY
 )
+ATTEMPTS_STARTED = Counter(
+    "onescan_attempts_started_total", "Attempts at screenings that began.", registry=REGISTRY
+)
 ATTEMPTS = Counter(
     "onescan_attempts_total",
     "Attempts at screenings, by how they ended.",
@@ -154,8 +223,21 @@ ATTEMPTS = Counter(
     registry=REGISTRY,
 )
 SHM_BYTES = Gauge("onescan_shm_bytes", "Shared memory held by studies in hand.", registry=REGISTRY)
+INFERENCES = Counter(
+    "onescan_inferences_total",
+    "Calls of a model of Triton, by how they ended.",
+    ["model", "outcome"],
+    registry=REGISTRY,
+)
 TRITON_RESTARTS = Counter(
     "onescan_triton_restarts_total", "Restarts of Triton after a dead stub.", registry=REGISTRY
+)
+
+DELETION_COST_WRITES = Counter(
+    "onescan_pod_deletion_cost_writes_total",
+    "Attempts at writing the deletion cost of the worker's own pod, by how they ended.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 
 # --- dimse ------------------------------------------------------------------------------
@@ -178,3 +260,70 @@ DIMSE_STORE_SECONDS = Histogram(
     buckets=(0.003, *_SECONDS),
     registry=REGISTRY,
 )
+
+# --- what begins at zero ----------------------------------------------------------------
+
+BEGINNING: Mapping[Counter, tuple[str, ...]] = {
+    AUTH_FAILURES: ("none", "wrong", "refused"),
+    QUOTA_REFUSALS: (
+        "requests_per_minute",
+        "studies_per_day",
+        "bytes_per_day",
+        "screenings_in_flight",
+    ),
+    ADMISSION_REFUSALS: ("requests", "stores", "bytes", "disk"),
+    INTAKE_BYTES: ("stored", "refused"),
+    RETAINED: ("studies", "objects", "events"),
+    REAPED: ("retried", "failed", "enqueued"),
+    WEBHOOKS: ("delivered", "retried", "failed"),
+    FETCHES: ("fetched", "retried", "failed", "waits", "stale", "lost", "abandoned"),
+    ATTEMPTS: ("done", "failed", "retried", "handed_back", "stale", "lost", "abandoned"),
+    DELETION_COST_WRITES: ("written", "forbidden", "unavailable", "failed"),
+    DIMSE_ASSOCIATIONS: (
+        "released",
+        "aborted",
+        "rejected",
+        "timeout",
+        "lost",
+        "drained",
+        "empty",
+        "failed",
+    ),
+}
+"""Counter → the words of its one label."""
+
+for _counter, _words in BEGINNING.items():
+    for _word in _words:
+        _counter.labels(_word)
+
+
+def begin_checks(checks: Iterable[str]) -> None:
+    """Count the results of these checks from zero."""
+    for check in checks:
+        for state in STATES:
+            CHECKS.labels(check, state)
+
+
+def watch_disk(kind: str, folder: Path) -> None:
+    """Measure size and free space of a folder's file system whenever metrics are asked for."""
+
+    def size() -> float:
+        try:
+            found = os.statvfs(folder)
+        except OSError:
+            return float("nan")  # a zero would read as full
+        return float(found.f_blocks * found.f_frsize)
+
+    def free() -> float:
+        try:
+            found = os.statvfs(folder)
+        except OSError:
+            return float("nan")
+        return float(found.f_bavail * found.f_frsize)
+
+    DISK_BYTES.labels(kind).set_function(size)
+    DISK_FREE.labels(kind).set_function(free)
+
+
+if SHM.is_dir():
+    watch_disk("shm", SHM)

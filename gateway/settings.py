@@ -294,8 +294,11 @@ class DimseSettings:
     commitment_days: int = 7
     """How long the result of a storage commitment is kept for its asker."""
 
+    metrics_host: str = "127.0.0.1"
+    """Address of the listener's own port; in a pod 0.0.0.0."""
+
     metrics_port: int = 0
-    """Port of the listener's own ``/metrics`` on loopback; 0 has none."""
+    """Port of the listener's own ``/metrics``; 0 has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ from gateway.api.auth import authenticate
 from gateway.api.hub import HUB, Hub
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, SETTINGS
 from gateway.api.limits import limit, tell_limits
+from gateway.api.measures import watch_objects
 from gateway.api.middlewares import measure, tell_errors
 from gateway.api.request_leases import RequestLeases
 from gateway.api.slots import SLOTS, Slots
@@ -132,6 +133,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(dicomweb.routes)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_objects)
+    app.cleanup_ctx.append(_measures)
     app.cleanup_ctx.append(_hub)
     app.cleanup_ctx.append(_watch)
     if reaper:
@@ -212,6 +214,12 @@ async def _objects(app: web.Application) -> AsyncIterator[None]:
         log.info("onescan.api.swept", segments=swept)
     app[OBJECTS] = objects
     yield
+
+
+async def _measures(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(watch_objects(app), name="measures")
+    yield
+    await end(task)
 
 
 async def _hub(app: web.Application) -> AsyncIterator[None]:

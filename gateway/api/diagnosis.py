@@ -89,7 +89,7 @@ async def diagnose(app: web.Application) -> dict[str, Part]:
         "api": _api(app),
         "database": asked(_database),
         "migrations": asked(_migrations),
-        "objects": asyncio.to_thread(_objects, app[OBJECTS]),
+        "objects": asyncio.to_thread(look_at_objects, app[OBJECTS]),
         "disk": asyncio.to_thread(_disk, app),
         "workers": asked(_workers),
         "triton": asked(_triton),
@@ -158,7 +158,7 @@ async def _migrations(connection: Connection, settings: Settings) -> Part:
     )
 
 
-def _objects(objects: ObjectStore) -> Part:
+def look_at_objects(objects: ObjectStore) -> Part:
     """Write an object and take it back; ask a bucket whether it is there."""
     writer = objects.begin()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from http import HTTPStatus
@@ -23,6 +24,9 @@ from gateway.metrics import REQUEST_SECONDS, REQUESTS
 
 RETRY_AFTER_SECONDS = 2
 """Said with 429, 503 and 507: an embedded server that restarts is back by then."""
+
+CLIENT_GONE = 499
+"""Counted where the client went away before the answer; nobody is told."""
 
 BUSY = (
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -100,6 +104,9 @@ async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         status = response.status
         return response
+    except (ConnectionError, asyncio.CancelledError):
+        status = CLIENT_GONE
+        raise
     finally:
         route = route_of(request)
         REQUESTS.labels(request.method, route, str(status)).inc()

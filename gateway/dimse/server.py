@@ -241,7 +241,7 @@ async def serve(settings: Settings) -> None:
     partners = load_partners(settings)
     if settings.dimse.metrics_port:
         prometheus_client.start_http_server(
-            settings.dimse.metrics_port, addr="127.0.0.1", registry=REGISTRY
+            settings.dimse.metrics_port, addr=settings.dimse.metrics_host, registry=REGISTRY
         )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

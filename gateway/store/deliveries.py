@@ -175,10 +175,12 @@ async def replay(connection: Connection, tenant: str, delivery_id: UUID) -> Deli
     return row
 
 
-async def pending(connection: Connection) -> int:
-    """Count what is owed."""
+async def owed(connection: Connection) -> tuple[int, float]:
+    """Count what is owed, and give the age of the oldest, in seconds."""
     cursor = await connection.execute(
-        "SELECT count(*) AS number FROM webhook_deliveries WHERE state = 'pending'"
+        "SELECT count(*) AS number,"
+        " coalesce(extract(epoch FROM now() - min(due_since))::float, 0) AS oldest"
+        " FROM webhook_deliveries WHERE state = 'pending'"
     )
     row = await cursor.fetchone()
-    return int(row["number"]) if row else 0
+    return (row["number"], row["oldest"]) if row else (0, 0.0)

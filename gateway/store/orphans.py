@@ -6,13 +6,14 @@ The sweep runs in the api beside the reaper; of several processes one at a time 
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
 from gateway.exceptions import OneScanError
 from gateway.log import get_logger
-from gateway.metrics import ORPHANS
+from gateway.metrics import LAST_RUN, ORPHANS
 from gateway.store.database import Connection, Database
 from gateway.store.hold import may_delete
 from gateway.store.objects import ObjectStore
@@ -88,9 +89,11 @@ async def sweep_orphans(
 
 async def run_orphans(database: Database, objects: ObjectStore, every_seconds: float) -> None:
     """Sweep every so often until cancelled; not at the start, when everything else begins too."""
+    LAST_RUN.labels("orphans").set(time.time())
     while True:
         await asyncio.sleep(every_seconds)
         try:
-            await sweep_orphans(database, objects)
+            if await sweep_orphans(database, objects) is not None:
+                LAST_RUN.labels("orphans").set(time.time())
         except (psycopg.Error, OneScanError, OSError) as error:
             log.warning("onescan.orphans.failed", error=type(error).__name__)

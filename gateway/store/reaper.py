@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 
 import psycopg
 
-from gateway.metrics import REAPED
+from gateway.metrics import LAST_RUN, REAPED
 from gateway.settings import WorkerSettings
 from gateway.store.database import Connection, Database
 from gateway.store.queue import enqueue
@@ -108,6 +109,7 @@ async def run_reaper(database: Database, settings: WorkerSettings) -> None:
     """
     loop = asyncio.get_running_loop()
     purged_at = loop.time()
+    LAST_RUN.labels("reaper").set(time.time())
     while True:
         try:
             async with database.connection() as connection:
@@ -125,6 +127,7 @@ async def run_reaper(database: Database, settings: WorkerSettings) -> None:
                 async with database.connection() as connection:
                     await purge(connection)
                 purged_at = loop.time()
+            LAST_RUN.labels("reaper").set(time.time())
         except psycopg.Error as error:
             log.warning("onescan.reaper.database_away error=%s", type(error).__name__)
             await asyncio.sleep(settings.stalled_seconds)

@@ -7,6 +7,7 @@ somebody deletes them. A run that removed something of a tenant leaves one line 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from psycopg import sql
 from gateway.exceptions import OneScanError
 from gateway.intake.partners import Partners
 from gateway.log import get_logger
-from gateway.metrics import RETAINED
+from gateway.metrics import LAST_RUN, RETAINED
 from gateway.settings import RetentionSettings
 from gateway.store import audit
 from gateway.store.arrivals import try_lock_study
@@ -103,6 +104,8 @@ async def run_retention(
     """Run every `every_seconds` until cancelled; doomed objects go every minute."""
     loop = asyncio.get_running_loop()
     ran_at = loop.time()
+    if settings.every_seconds:
+        LAST_RUN.labels("retention").set(time.time())
     while True:
         await asyncio.sleep(DOOMED_SECONDS)
         try:
@@ -110,7 +113,8 @@ async def run_retention(
                 await delete_doomed(connection, objects)
             if settings.every_seconds and loop.time() - ran_at >= settings.every_seconds:
                 ran_at = loop.time()
-                await retain(database, partners, settings)
+                if await retain(database, partners, settings) is not None:
+                    LAST_RUN.labels("retention").set(time.time())
         except (psycopg.Error, OneScanError, OSError) as error:
             log.warning("onescan.retention.failed", error=type(error).__name__)
 

@@ -20,6 +20,7 @@ import tritonclient.grpc.aio as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
+from gateway import traces
 from gateway.contract import CT_OUTPUTS, PRIORITY_PARAMETER
 from gateway.exceptions import (
     ModelError,
@@ -27,6 +28,7 @@ from gateway.exceptions import (
     ModelUnavailableError,
     StubDiedError,
 )
+from gateway.metrics import INFERENCES
 from gateway.runtime.processes import boot_seconds
 from gateway.triton.shared_memory import Organs, Source
 from gateway.triton.tensors import (
@@ -62,6 +64,9 @@ HANDING_OVER_TICKS = 3
 """Turns of the event loop until a request made in a task is with gRPC: the task, the call that it
 makes, and one to be sure."""
 
+OUTCOMES = ("answered", "timeout", "stub_died", "unavailable", "cancelled", "failed")
+"""How a call may end, as it is counted."""
+
 PRIORITY_STAT = 1
 PRIORITY_ROUTINE = 2
 """Levels of the models' ``dynamic_batching { priority_levels: 2 }``; 1 goes first."""
@@ -82,6 +87,9 @@ class TritonClient:
     def __init__(self, url: str, *, models: Iterable[str] = ()) -> None:
         self.url = url
         self._known = set(models)
+        for model in self._known:
+            for outcome in OUTCOMES:
+                INFERENCES.labels(model, outcome)  # counts from zero
         self._client = triton.InferenceServerClient(url, channel_args=CHANNEL_OPTIONS)
 
     async def infer(
@@ -183,6 +191,44 @@ class TritonClient:
 
         Raises as `infer` does.
         """
+        outcome = "failed"
+        try:
+            with traces.child(f"infer {model}", {"rpc.system": "grpc"}, kind="client"):
+                answer = await self._call(
+                    model,
+                    inputs,
+                    outputs=outputs,
+                    timeout_seconds=timeout_seconds,
+                    priority=priority,
+                    queued=queued,
+                )
+            outcome = "answered"
+            return answer
+        except ModelTimeoutError:
+            outcome = "timeout"
+            raise
+        except StubDiedError:
+            outcome = "stub_died"
+            raise
+        except ModelUnavailableError:
+            outcome = "unavailable"
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            INFERENCES.labels(model, outcome).inc()
+
+    async def _call(
+        self,
+        model: str,
+        inputs: dict[str, NDArray[Any]],
+        *,
+        outputs: Iterable[str],
+        timeout_seconds: float,
+        priority: int,
+        queued: asyncio.Event | None,
+    ) -> dict[str, NDArray[Any]]:
         names = list(outputs)
         tensors = [input_tensor(name, array) for name, array in inputs.items()]
         wanted = [triton.InferRequestedOutput(name) for name in names]
@@ -200,6 +246,7 @@ class TritonClient:
                 timeout=int(1e6 * max(left, 0.001)),
                 client_timeout=max(left, 0.001),
                 parameters={PRIORITY_PARAMETER: priority},
+                headers=traces.recorded_headers(),  # Triton's own spans go below ours
             )
             try:
                 answer = await (request if queued is None else self._send(request, queued))

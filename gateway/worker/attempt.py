@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from gateway.exceptions import OneScanError, StaleAttemptError, StubDiedError
 from gateway.log import get_logger
-from gateway.metrics import ATTEMPTS, CHECKS, STAGE_SECONDS, TRITON_RESTARTS
+from gateway.metrics import ATTEMPTS, ATTEMPTS_STARTED, CHECKS, STAGE_SECONDS, TRITON_RESTARTS
 from gateway.screening.clinical import REPORT, numbers
 from gateway.screening.findings import CheckResult
 from gateway.screening.infers import Infers
@@ -75,6 +75,7 @@ async def run_attempt(workshop: Workshop, screening_id: UUID, attempt: int) -> N
     workshop.heart.hold(claim, work.cancel)
     said = log.bind(screening=str(screening_id), attempt=attempt)
     said.info("onescan.attempt.started", lane=claim.lane)
+    ATTEMPTS_STARTED.inc()
     try:
         outcome = await asyncio.shield(work)
     except asyncio.CancelledError:

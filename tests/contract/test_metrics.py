@@ -39,7 +39,7 @@ def test_every_metric_has_its_row() -> None:
 def test_no_label_can_hold_a_uid() -> None:
     """Labels come from short closed lists."""
     allowed = {"method", "route", "status", "lane", "triton", "outcome", "stage", "check", "state"}
-    allowed |= {"quota", "bound", "kind", "what"}
+    allowed |= {"quota", "bound", "kind", "what", "version", "dependency", "model"}
     assert {label for metric in DECLARED for label in metric._labelnames} <= allowed
 
 
