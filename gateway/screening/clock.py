@@ -6,6 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway import traces
+from gateway.traces.span import NOTHING
+
+TOTAL = "total"
+"""The stage that holds all others; as a span it is the attempt."""
+
 
 class Clock:
     """Measures stages; a stage entered twice is summed.
@@ -22,7 +28,8 @@ class Clock:
         """Measure a block of code."""
         wall, cpu = time.perf_counter(), time.process_time()
         try:
-            yield
+            with NOTHING if name == TOTAL else traces.child(name):
+                yield
         finally:
             taken = self.timings.setdefault(name, {"wall_seconds": 0.0, "cpu_seconds": 0.0})
             taken["wall_seconds"] += round(time.perf_counter() - wall, 6)

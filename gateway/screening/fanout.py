@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gateway import traces
 from gateway.exceptions import StorageFullError, StubDiedError
 from gateway.screening.answer import Seen, answer, seen_by_network
 from gateway.screening.findings import CheckResult
@@ -103,10 +104,14 @@ class FanOut:
         here = {step.check for step in steps}
 
         def start(step: Step, queued: asyncio.Event | None = None) -> Look:
-            look = asyncio.create_task(
-                self._look(step, subject, queued), name=f"check {step.check}"
-            )
-            end = asyncio.create_task(self._end(step, subject, look), name=f"end {step.check}")
+            name = f"check {step.check}"
+            span = traces.child(name)
+            with span.current():  # what both do is below it
+                look = asyncio.create_task(self._look(step, subject, queued), name=name)
+                end = asyncio.create_task(
+                    self._end(step, subject, look, span), name=f"end {step.check}"
+                )
+            end.add_done_callback(lambda _: span.end())
             looks.append(look)
             (self._waiting if self._waits_for_later(step.check, here) else ends).append(end)
             return look
@@ -181,7 +186,7 @@ class FanOut:
         except Exception as error:
             return _failed(error, manifest, subject)
 
-    async def _end(self, step: Step, subject: Subject, look: Look) -> None:
+    async def _end(self, step: Step, subject: Subject, look: Look, span: traces.Span) -> None:
         """Make the result and release it; the checks that it comes after are waited for."""
         manifest = subject.tuned(self._manifests[step.check])
         seen = await look
@@ -189,12 +194,15 @@ class FanOut:
             waited = [name for name in manifest.after if name in self._results]
             results = {name: await asyncio.shield(self._results[name]) for name in waited}
             try:
-                result = answer(manifest, step, subject, seen, results)
+                with traces.child("rules"):
+                    result = answer(manifest, step, subject, seen, results)
             except Exception as error:
                 result = _failed(error, manifest, subject)
-            await self.release(await self._with_mask(result, manifest, seen.mask))
+            result = await self._with_mask(result, manifest, seen.mask)
         else:
-            await self.release(seen)
+            result = seen
+        span.set({"onescan.state": result.state, "onescan.reason": result.reason or ""})
+        await self.release(result)
 
     async def _with_mask(
         self, result: CheckResult, manifest: Manifest, mask: Mask | None
