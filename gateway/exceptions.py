@@ -75,6 +75,14 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
   x StorageFullError                 507
   x FolderOfAnotherNodeError         500, a folder of objects serves one node
   x StoreUnavailableError            503
+  x BackupError                      500, a backup or restore did not come to its end
+    + NoBackupError                  404
+    + DamagedBackupError             something of it is missing or changed
+    + NewerBackupError               409, of a newer release
+    + TargetNotEmptyError            409, nothing is restored over something
+    + BackupBusyError                409, another process writes to the folder
+    + BackupToolsError               no pg_dump or pg_restore of the right version
+    + ObjectMissingError             a row points at an object that the store has not
   x ModelError                       5xx, ours or Triton's
     + ModelUnavailableError          503
     + ModelTimeoutError              504
@@ -98,6 +106,12 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + SourceUnsupportedError         501
     + SourceOutsideHoursError        503
   x PartnersError                    500, the partners file cannot be read
+  x ClusterError                     502, Kubernetes or what stands beside it did not answer well
+    + ClusterUnavailableError        503
+    + ClusterForbiddenError          403
+    + ClusterNotFoundError           404
+    + ClusterConflictError           409
+    + DrainTimeoutError              504
   x StaleAttemptError                409, a late worker's write is refused
   x RuntimeFailure                   an embedded server did not start or stay up
 """
@@ -598,6 +612,58 @@ class StoreUnavailableError(OneScanError):
     status = 503
 
 
+class BackupError(OneScanError):
+    """The backup or restore did not come to its end."""
+
+    code = "backup.failed"
+
+
+class NoBackupError(BackupError):
+    """There is no complete backup there."""
+
+    code = "backup.not_found"
+    status = 404
+
+
+class DamagedBackupError(BackupError):
+    """Something of the backup is missing or changed."""
+
+    code = "backup.damaged"
+
+
+class NewerBackupError(BackupError):
+    """The schema is of a newer release than this one."""
+
+    code = "backup.newer"
+    status = 409
+
+
+class TargetNotEmptyError(BackupError):
+    """There is something already where the backup would be restored."""
+
+    code = "backup.target_not_empty"
+    status = 409
+
+
+class BackupBusyError(BackupError):
+    """Another process is at work in the backup's folder."""
+
+    code = "backup.busy"
+    status = 409
+
+
+class BackupToolsError(BackupError):
+    """PostgreSQL's client programs of the right version are missing."""
+
+    code = "backup.tools"
+
+
+class ObjectMissingError(BackupError):
+    """A row points at an object that the store does not have."""
+
+    code = "backup.object_missing"
+
+
 class ModelError(OneScanError):
     """A model did not answer as it should."""
 
@@ -760,6 +826,48 @@ class PartnersError(OneScanError):
     """The partners file breaks its form."""
 
     code = "partners.invalid"
+
+
+class ClusterError(OneScanError):
+    """The Kubernetes cluster did not answer as it should."""
+
+    code = "cluster.failed"
+    status = 502
+
+
+class ClusterUnavailableError(ClusterError):
+    """No Kubernetes cluster can be reached."""
+
+    code = "cluster.unavailable"
+    status = 503
+
+
+class ClusterForbiddenError(ClusterError):
+    """The Kubernetes cluster does not let us do that."""
+
+    code = "cluster.forbidden"
+    status = 403
+
+
+class ClusterNotFoundError(ClusterError):
+    """The Kubernetes cluster has no such object."""
+
+    code = "cluster.not_found"
+    status = 404
+
+
+class ClusterConflictError(ClusterError):
+    """The object in the Kubernetes cluster is another one by now."""
+
+    code = "cluster.conflict"
+    status = 409
+
+
+class DrainTimeoutError(ClusterError):
+    """What is drained still has work in hand when the time is over."""
+
+    code = "cluster.drain_timeout"
+    status = 504
 
 
 class StaleAttemptError(OneScanError):

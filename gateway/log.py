@@ -66,10 +66,16 @@ class Scrubber:
         return {key: self.value(item) for key, item in event.items()}
 
 
-def deployment_key(home: Path) -> bytes:
-    """Give the key under which UIDs of this home are hashed, made on first use."""
+def deployment_key(home: Path, shared: str = "") -> bytes:
+    """Give the key under which UIDs are hashed: the shared one, or this home's, made on first use.
+
+    Processes of one deployment on several nodes share one (``ONESCAN_LOG__KEY``), so that a study
+    can be followed through their logs.
+    """
     from gateway.runtime.home import secret
 
+    if shared:
+        return shared.encode()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     return secret(home / "log-key").encode()
 

@@ -180,6 +180,9 @@ class TritonSettings:
     threads: int = 0
     """Threads of one network on the CPU; 0 means all cores."""
 
+    restart_file: str = ""
+    """Made when Triton has to be restarted and is not embedded; its liveness probe looks for it."""
+
     precision: str = "auto"
     """CPU precision: auto (bf16 where the processor has AMX and parity holds), f32 or bf16."""
 
@@ -212,11 +215,30 @@ class WorkerSettings:
     drain_seconds: float = 15.0
     """What studies in hand get after SIGTERM; then they are handed back to the queue."""
 
+    pool: str = "default"
+    """Name of the pool of workers that this one belongs to."""
+
+    checks: str = ""
+    """Checks that this worker runs, comma between; empty means all. A job goes whole to a worker
+    that runs all its checks."""
+
+    lanes: str = ""
+    """Lanes that this worker takes from, comma between; empty means all."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address of the worker's own port; in a pod 0.0.0.0."""
+
     metrics_port: int = 0
-    """Port of the worker's own ``/metrics`` on loopback; 0 has none."""
+    """Port of the worker's own ``/metrics``, ``/livez`` and ``/readyz``; 0 has none."""
 
     shm_bytes: int = 8 * 1024**3
     """Shared memory that studies in hand may hold together."""
+
+    pod_name: str = ""
+    """The worker's own pod, by the downward API; its deletion cost is kept. Empty is off."""
+
+    pod_namespace: str = ""
+    """Namespace of it; empty means the cluster configuration's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,6 +402,35 @@ class TraceSettings:
     """PEM file of the collector's CA; empty means the system's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """The Kubernetes cluster, for ``onescan pool`` and for workers in pods."""
+
+    kubeconfig: str = ""
+    """File; empty means the pod's own service account, or kubectl's file."""
+
+    context: str = ""
+    """Of the kubeconfig; empty means its current one."""
+
+    namespace: str = ""
+    """Of the deployment; empty means the context's, or the pod's own."""
+
+    release: str = ""
+    """Helm release, where the namespace has several; empty means whatever is there."""
+
+    timeout_seconds: float = 10.0
+    """One call of the API server or of Prometheus."""
+
+    prometheus_url: str = ""
+    """Prometheus with DCGM's metrics; empty asks dcgm-exporter itself."""
+
+    dcgm_namespace: str = "gpu-operator"
+    """Namespace of dcgm-exporter."""
+
+    gpu_hour_prices: str = ""
+    """EUR for an hour of a GPU by its type or resource, such as ``H200=3.20,L4=0.80``."""
+
+
 CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("webhooks", "allow_private"): ("no", "yes"),
     ("webhooks", "allow_http"): ("no", "yes"),
@@ -388,6 +439,15 @@ CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("screening", "screening_rule"): ("lung_rads_2022", "c_lung_rads"),
 }
 """Group and setting → the words it takes, where it takes no others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """Logs."""
+
+    key: str = field(default="", repr=False)
+    """UIDs in logs are hashed under it, so processes of one deployment share it; empty means the
+    one generated under the home."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,7 +468,9 @@ class Settings:
     events: EventSettings = EventSettings()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
+    cluster: ClusterSettings = ClusterSettings()
     traces: TraceSettings = TraceSettings()
+    log: LogSettings = LogSettings()
 
     @property
     def model_repository(self) -> Path:
@@ -500,7 +562,9 @@ def _group_type(name: str) -> Any:
         "events": EventSettings,
         "webhooks": WebhookSettings,
         "retention": RetentionSettings,
+        "cluster": ClusterSettings,
         "traces": TraceSettings,
+        "log": LogSettings,
     }[name]
 
 

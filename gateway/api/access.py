@@ -46,6 +46,7 @@ INSTANCE = SERIES + "/instances/{instance}"
 ACCESS = (
     Access("GET", "/livez", OPEN),
     Access("GET", "/readyz", OPEN),
+    Access("GET", "/readyz/intake", OPEN),
     Access("GET", "/metrics", MACHINE),
     Access("GET", "/auth/login", OPEN),
     Access("GET", "/auth/callback", OPEN),

@@ -38,7 +38,7 @@ STAT = "stat"
 UNANNOUNCED_BYTES = 256 * 1024**2
 """What a body counts that does not announce its length: a large CT study."""
 
-ALWAYS = frozenset({"/livez", "/readyz", "/metrics", "/health"})
+ALWAYS = frozenset({"/livez", "/readyz", "/readyz/intake", "/metrics", "/health"})
 """Probes are answered whatever the load, or a busy server would be taken for a dead one."""
 
 STREAMS = frozenset({"/v1/events", "/v1/screenings/{screening_id}/events"})

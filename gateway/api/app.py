@@ -7,12 +7,15 @@ import dataclasses
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
+from gateway import traces
 from gateway.api import (
     deletion,
     diagnosis,
@@ -38,6 +41,7 @@ from gateway.api.measures import watch_objects
 from gateway.api.middlewares import measure, tell_errors
 from gateway.api.request_leases import RequestLeases
 from gateway.api.slots import SLOTS, Slots
+from gateway.api.spans import begin_span, end_span
 from gateway.api.state import (
     FAILURES,
     LEASES,
@@ -61,12 +65,14 @@ from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import Settings
 from gateway.store import audit
 from gateway.store.completer import run_completer
+from gateway.store.costs import save_costs
 from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key
 from gateway.store.open_objects import open_objects
 from gateway.store.orphans import run_orphans
 from gateway.store.reaper import run_reaper
 from gateway.store.retention import run_retention
+from gateway.store.schema import is_current
 
 TENANT = "default"
 """Tenant of the generated key."""
@@ -101,7 +107,16 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     if not settings.api.key:
         raise UsageError("ONESCAN_API__KEY is empty; the api never runs without a key.")
     app = web.Application(
-        middlewares=[measure, tell_errors, admit, authenticate, admit_store, limit],
+        middlewares=[
+            measure,
+            end_span,
+            tell_errors,
+            admit,
+            authenticate,
+            begin_span,
+            admit_store,
+            limit,
+        ],
         client_max_size=settings.api.max_json_bytes,  # STOW streams and has limits of its own
     )
     settings = webhooks.with_webhook_key(settings)
@@ -156,7 +171,9 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
 async def serve(settings: Settings) -> None:
     """Run the api until SIGTERM or SIGINT."""
     settings = with_key(settings)
-    configure_logging("api", deployment_key(settings.home))
+    key = deployment_key(settings.home, settings.log.key)
+    configure_logging("api", key)
+    traces.start(settings.traces, "api", key)
     app = make_app(settings)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -178,6 +195,7 @@ async def serve(settings: Settings) -> None:
         log.info("onescan.api.drained", in_hand=app[ADMISSION].requests, done=done)
     finally:
         await runner.cleanup()
+        await asyncio.to_thread(traces.stop)
 
 
 def with_key(settings: Settings) -> Settings:
@@ -195,6 +213,9 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
     async with database:
         async with database.connection() as connection:
             await ensure_default_key(connection, TENANT, settings.api.key)
+            if await is_current(connection):  # otherwise /readyz says so
+                costs = {n: m.cost.get("gpu_seconds", 0.0) for n, m in app[MANIFESTS].items()}
+                await save_costs(connection, costs)
             log.info("onescan.audit.head", head=str(await audit.head(connection)))
         app[DATABASE] = database
         yield
@@ -216,6 +237,14 @@ async def _objects(app: web.Application) -> AsyncIterator[None]:
     yield
 
 
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Run something as long as the api serves."""
+    task = asyncio.create_task(work, name=name)
+    yield
+    await end(task)
+
+
 async def _measures(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(watch_objects(app), name="measures")
     yield
@@ -223,48 +252,36 @@ async def _measures(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _hub(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[HUB].run(), name="hub")
-    yield
-    await end(task)
+    async with _beside(app[HUB].run(), "hub"):
+        yield
 
 
 async def _watch(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(run_watch(app[WATCH], app[DATABASE]), name="watch")
-    yield
-    await end(task)
+    async with _beside(run_watch(app[WATCH], app[DATABASE]), "watch"):
+        yield
 
 
 async def _reaper(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(run_reaper(app[DATABASE], app[SETTINGS].worker), name="reaper")
-    yield
-    await end(task)
+    async with _beside(run_reaper(app[DATABASE], app[SETTINGS].worker), "reaper"):
+        yield
 
 
 async def _completer(app: web.Application) -> AsyncIterator[None]:
     checks = partial(default_checks, app[MANIFESTS])
-    task = asyncio.create_task(
-        run_completer(app[DATABASE], app[PARTNERS], checks), name="completer"
-    )
-    yield
-    await end(task)
+    async with _beside(run_completer(app[DATABASE], app[PARTNERS], checks), "completer"):
+        yield
 
 
 async def _retention(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(
-        run_retention(app[DATABASE], app[OBJECTS], app[PARTNERS], app[SETTINGS].retention),
-        name="retention",
-    )
-    yield
-    await end(task)
+    work = run_retention(app[DATABASE], app[OBJECTS], app[PARTNERS], app[SETTINGS].retention)
+    async with _beside(work, "retention"):
+        yield
 
 
 async def _orphans(app: web.Application) -> AsyncIterator[None]:
-    every_seconds = app[SETTINGS].store.orphan_seconds
-    task = asyncio.create_task(
-        run_orphans(app[DATABASE], app[OBJECTS], every_seconds), name="orphans"
-    )
-    yield
-    await end(task)
+    work = run_orphans(app[DATABASE], app[OBJECTS], app[SETTINGS].store.orphan_seconds)
+    async with _beside(work, "orphans"):
+        yield
 
 
 async def _fetcher(app: web.Application) -> AsyncIterator[None]:
@@ -279,9 +296,8 @@ async def _fetcher(app: web.Application) -> AsyncIterator[None]:
         worker=settings.worker,
         limits=FetchLimits(max_instance_bytes=settings.api.max_instance_bytes),
     )
-    task = asyncio.create_task(run_fetcher(kit), name="fetcher")
-    yield
-    await end(task)
+    async with _beside(run_fetcher(kit), "fetcher"):
+        yield
 
 
 async def _drain(app: web.Application) -> None:

@@ -38,11 +38,23 @@ async def readyz(request: web.Request) -> web.Response:
                 parts |= await _parts(connection, request.app[SETTINGS].worker.stalled_seconds)
     except (psycopg.Error, TimeoutError):
         parts |= {"database": "unreachable", "worker": "unknown", "triton": "unknown"}
-    ready = all(state == "ok" for state in parts.values())
-    return web.json_response(
-        {"state": "ready" if ready else "not_ready", "parts": parts},
-        status=200 if ready else 503,
-    )
+    return _readiness(parts)
+
+
+@routes.get("/readyz/intake")
+async def readyz_intake(request: web.Request) -> web.Response:
+    """Say whether studies are taken, whoever screens them later: what a balancer asks.
+
+    A pool of workers may be at zero, and grows only when something waits.
+    """
+    parts = {"api": "draining" if request.app[LIFECYCLE].draining else "ok"}
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+            async with request.app[DATABASE].connection() as connection:
+                parts["database"] = await _database(connection)
+    except (psycopg.Error, TimeoutError):
+        parts["database"] = "unreachable"
+    return _readiness(parts)
 
 
 @routes.get("/metrics")
@@ -54,8 +66,20 @@ async def metrics(request: web.Request) -> web.Response:
     )
 
 
+def _readiness(parts: dict[str, str]) -> web.Response:
+    ready = all(state == "ok" for state in parts.values())
+    return web.json_response(
+        {"state": "ready" if ready else "not_ready", "parts": parts},
+        status=200 if ready else 503,
+    )
+
+
+async def _database(connection: Connection) -> str:
+    return "ok" if await is_current(connection) else "migration missing"
+
+
 async def _parts(connection: Connection, silence_seconds: float) -> dict[str, str]:
-    database = "ok" if await is_current(connection) else "migration missing"
+    database = await _database(connection)
     workers = [] if database != "ok" else await seen_lately(connection, silence_seconds)
     taking = [worker for worker in workers if not worker["draining"]]
     ready = any(worker["triton_ready"] for worker in taking)

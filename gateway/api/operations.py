@@ -473,6 +473,18 @@ OPERATIONS = (
     ),
     Operation(
         method="GET",
+        path="/readyz/intake",
+        name="readyz_intake",
+        says="Say whether studies are taken, whoever screens them later.",
+        group="server",
+        answers={
+            200: Answer("They are.", "Ready"),
+            503: Answer("They are not; what is not ok says why.", "Ready"),
+        },
+        open=True,
+    ),
+    Operation(
+        method="GET",
         path="/metrics",
         name="metrics",
         says="Give the metrics in Prometheus' text form; to this machine without a key.",

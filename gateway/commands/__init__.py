@@ -22,6 +22,7 @@ from gateway.commands import (
     screen,
     serve,
     tenants,
+    triton,
     up,
     worker,
 )
@@ -60,5 +61,6 @@ COMMANDS: tuple[Command, ...] = (
     dimse,
     archive,
     worker,
+    triton,
     migrate,
 )

@@ -12,14 +12,24 @@ HELP = "bring the database to this version's schema; safe to repeat"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare nothing: settings say it all."""
+    """Declare the autoscaler's role."""
+    parser.add_argument(
+        "--scaler-role",
+        metavar="ROLE",
+        help="let this role, which exists, read the demand of pools and nothing else (for KEDA)",
+    )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Migrate and say so."""
+    from gateway.store.costs import grant_scaler
     from gateway.store.migrate import migrate
 
     require_database(settings)
-    migrate(settings.store.database_url)
+    url = settings.store.database_url
+    migrate(url)
     print("The database has this version's schema.")
+    if args.scaler_role:
+        grant_scaler(url, args.scaler_role)
+        print(f"The role {args.scaler_role} may read the demand of pools.")
     return 0

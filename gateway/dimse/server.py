@@ -237,7 +237,7 @@ async def serve(settings: Settings) -> None:
     """
     if not settings.store.database_url:
         raise UsageError("DATABASE_URL is not set.")
-    configure_logging("dimse", deployment_key(settings.home))
+    configure_logging("dimse", deployment_key(settings.home, settings.log.key))
     partners = load_partners(settings)
     if settings.dimse.metrics_port:
         prometheus_client.start_http_server(

@@ -27,6 +27,7 @@ from gateway.intake.resend import same_pixels
 from gateway.log import get_logger
 from gateway.metrics import FETCHES
 from gateway.store import screenings
+from gateway.store.attempt_span import attempt_span
 from gateway.store.database import Connection
 from gateway.store.default_order import checks_of_study
 from gateway.store.index import Outcome, add_instances
@@ -57,6 +58,16 @@ async def run_attempt(kit: FetchKit, screening_id: UUID, attempt: int) -> None:
     claim = await persist(kit.database, lambda c: screenings.claim(c, screening_id, attempt, token))
     if claim is None:
         return
+    with attempt_span("fetch", claim) as span:
+        outcome = await _carry(kit, claim)
+        span.set({"onescan.outcome": outcome})
+        if outcome not in ("fetched", "waits"):
+            span.fail(outcome)
+
+
+async def _carry(kit: FetchKit, claim: Claim) -> str:
+    """Hold the claim while it is seen through; give the attempt's outcome in one word."""
+    screening_id = claim.screening_id
     work = asyncio.create_task(_see_through(kit, claim), name=f"fetch {screening_id}")
     beating = asyncio.create_task(_beat(kit, claim, work), name=f"beat {screening_id}")
     try:
@@ -73,6 +84,7 @@ async def run_attempt(kit: FetchKit, screening_id: UUID, attempt: int) -> None:
         beating.cancel()
     FETCHES.labels(outcome).inc()
     log.info("onescan.fetch.ended", screening=str(screening_id), outcome=outcome)
+    return outcome
 
 
 async def _see_through(kit: FetchKit, claim: Claim) -> str:

@@ -62,6 +62,36 @@ async def reached_url(settings: Settings) -> AsyncIterator[str]:
             yield url
 
 
+@asynccontextmanager
+async def served_url(settings: Settings) -> AsyncIterator[str]:
+    """Give the address of the database as it is, whatever its schema.
+
+    An embedded server that is down is started for it.
+
+    Raises
+    ------
+    RuntimeFailure
+        When the embedded server cannot be reached or started.
+    UsageError
+        When there is neither an address nor an embedded server's data.
+    """
+    if settings.store.database_url:
+        yield settings.store.database_url
+        return
+    if not (settings.home / "postgres").is_dir():
+        raise UsageError(f"DATABASE_URL is not set, and {settings.home} has no database.")
+    home = Home(settings.home)
+    server = EmbeddedPostgres(home)
+    if url := await server.running():
+        yield url
+        return
+    with home.lock():
+        try:
+            yield await server.start()
+        finally:
+            await server.stop()
+
+
 async def database_url(settings: Settings) -> str:
     """Give the address of the database of a deployment that runs.
 

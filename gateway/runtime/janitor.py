@@ -35,7 +35,12 @@ def clean(home: Home) -> None:
 
 def sweep_triton(home: Home) -> None:
     """Unlink the regions of this home's Triton, which must not be running."""
-    for path in SHM.glob(f"{TRITON_REGION_PREFIX}{home.digest}*"):
+    sweep_regions(f"{TRITON_REGION_PREFIX}{home.digest}")
+
+
+def sweep_regions(prefix: str) -> None:
+    """Unlink our own regions of a prefix."""
+    for path in SHM.glob(f"{prefix}*"):
         with suppress(OSError):
             if path.lstat().st_uid == os.geteuid():
                 path.unlink()

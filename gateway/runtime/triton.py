@@ -17,9 +17,9 @@ from gateway.exceptions import ModelError, RuntimeFailure
 from gateway.runtime.home import Home
 from gateway.runtime.janitor import TRITON_REGION_PREFIX, sweep_triton
 from gateway.runtime.supervisor import Child, Supervisor, program
+from gateway.runtime.triton_command import served_models, triton_command
 from gateway.settings import TritonSettings
 from gateway.triton.client import TritonClient
-from gateway.triton.repository import networks_without_weights, read_config
 
 SOCKET = "triton"
 """Triton names the socket ``<this>:<port>``."""
@@ -29,12 +29,6 @@ PORT = 8001
 
 OUR_BACKENDS = Path(__file__).parent / "backends"
 """One folder a backend; ``onnxruntime`` makes ordinary ``config.pbtxt`` files work."""
-
-STUB_TIMEOUT_SECONDS = 60
-"""For one stub to import and initialise; loading OpenVINO on a busy laptop takes several."""
-
-SHM_BYTES = 1024**2
-"""First size and growth step of one stub's region; tensors make it grow as needed."""
 
 
 class EmbeddedTriton:
@@ -81,8 +75,8 @@ class EmbeddedTriton:
         """
         if not served_models(self.model_repository):
             raise RuntimeFailure(f"There is no model in {self.model_repository}.")
-        package = _wheel()
-        backends = self._make_backends(package)
+        package = wheel()
+        backends = self.make_backends(package)
         supervisor = self._supervisor
         assert supervisor is not None
         await supervisor.start(
@@ -104,34 +98,15 @@ class EmbeddedTriton:
             await self._own.stop()
 
     def _command(self, package: Path, backends: Path) -> list[str]:
-        python = {
-            "shm-region-prefix-name": f"{TRITON_REGION_PREFIX}{self.home.digest}",
-            "shm-default-byte-size": SHM_BYTES,
-            "shm-growth-byte-size": SHM_BYTES,
-            "stub-timeout-seconds": STUB_TIMEOUT_SECONDS,
-        }
-        return [
+        return triton_command(
             program(package / "tritonserver" / "bin" / "tritonserver"),
-            f"--model-repository={self.model_repository}",
-            f"--backend-directory={backends}",
-            # Explicit, at start only: a check that is a rule has a folder but no model, and
-            # Triton would refuse to start over it.
-            "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in served_models(self.model_repository)),
-            "--strict-readiness=true",
-            # Saves a stub a model and seconds of starting; the file is the truth then.
-            *(["--disable-auto-complete-config"] if _complete(self.model_repository) else []),
-            "--exit-on-error=true",
-            f"--exit-timeout-secs={self.settings.exit_timeout_seconds}",
-            "--allow-http=false",
-            "--allow-metrics=false",
-            "--allow-grpc=true",
-            f"--grpc-address=unix:{self._sockets / SOCKET}",
-            f"--grpc-port={PORT}",
-            "--log-verbose=0",
-            "--log-format=ISO8601",
-            *(f"--backend-config=python,{name}={value}" for name, value in python.items()),
-        ]
+            self.model_repository,
+            backends,
+            socket=self._sockets / SOCKET,
+            port=PORT,
+            exit_timeout_seconds=self.settings.exit_timeout_seconds,
+            region_prefix=f"{TRITON_REGION_PREFIX}{self.home.digest}",
+        )
 
     def _environ(self, package: Path) -> dict[str, str]:
         """Give the child what it needs and nothing of the caller's secrets."""
@@ -149,7 +124,7 @@ class EmbeddedTriton:
             "_ONESCAN_CPU_THREADS": str(self.settings.threads),
         }
 
-    def _make_backends(self, package: Path) -> Path:
+    def make_backends(self, package: Path) -> Path:
         """Lay out a backend directory: Triton's Python backend with our Python's stub, and ours."""
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         stub = package / "tritonserver" / "python_backend_stubs" / version
@@ -180,42 +155,7 @@ class EmbeddedTriton:
         (self._sockets / f"{SOCKET}:{PORT}").unlink(missing_ok=True)
 
 
-def served_models(model_repository: Path) -> list[str]:
-    """List the folders of a repository that hold a model: a configuration or a version.
-
-    Networks whose weights are not here are left out, and so are the ensembles over them: their
-    checks are not evaluated, and the others are served.
-    """
-    if not model_repository.is_dir():
-        return []
-    names = {
-        folder.name
-        for folder in model_repository.iterdir()
-        if folder.is_dir()
-        and ((folder / "config.pbtxt").is_file() or any(folder.glob("[1-9]*/model.*")))
-    }
-    configs = {
-        name: read_config(path)
-        for name in names
-        if (path := model_repository / name / "config.pbtxt").is_file()
-    }
-    missing = networks_without_weights(model_repository)
-    for name, config in configs.items():
-        steps = {step.model_name for step in config.ensemble_scheduling.step}
-        if steps & missing:
-            missing = missing | {name}
-    return sorted(names - missing)
-
-
-def _complete(model_repository: Path) -> bool:
-    """Tell whether every configuration names its inputs and outputs."""
-    paths = [model_repository / name / "config.pbtxt" for name in served_models(model_repository)]
-    return all(
-        path.is_file() and (config := read_config(path)).input and config.output for path in paths
-    )
-
-
-def _wheel() -> Path:
+def wheel() -> Path:
     """Find the folder of the ``pytriton`` package without importing it."""
     spec = find_spec("pytriton")
     if spec is None or spec.origin is None:

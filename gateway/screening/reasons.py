@@ -175,6 +175,11 @@ _ALL = (
         "未安装适用于此类图像的筛查项目。",
     ),
     Reason(
+        "not_installed",
+        "This check is not installed any more.",
+        "该筛查项目已不再安装。",
+    ),
+    Reason(
         "no_reference_weights",
         "No weights are installed for this check.",
         "未安装该筛查项目的模型权重。",

@@ -173,12 +173,13 @@ class _Run:
         """Take every chosen series in turn."""
         with self.clock.stage("total"):
             await self.on_stage("series")
+            await self._tell_uninstalled()
             with self.clock.stage("series"):
                 self.chosen = await in_thread(
                     choose_for_checks,
                     self.instances,
                     self.manifests,
-                    self.request.checks,
+                    [check for check in self.request.checks if check in self.manifests],
                     self.settings.screening,
                 )
             self.steps += self.chosen.skipped
@@ -369,6 +370,17 @@ class _Run:
                     ),
                 )
             )
+
+    async def _tell_uninstalled(self) -> None:
+        """Tell of checks that were installed when they were asked for and are no more."""
+        for name in self.request.checks:
+            if name not in self.manifests:
+                provenance = {"software_version": __version__}
+                await self.fan_out.release(
+                    CheckResult.without_answer(
+                        name, "not_evaluated", "not_installed", provenance=provenance
+                    )
+                )
 
     async def _tell_unserved(self) -> None:
         """Tell of the images for which no check is installed."""

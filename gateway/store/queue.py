@@ -2,12 +2,17 @@
 
 The screening row is the truth, a job only says that somebody should look at it. So a job may be
 lost, doubled or left behind; the reaper and the fencing of `gateway.store.screenings` see to it.
+
+A job goes whole to a worker that runs all its checks. So the queue's name is the lane and a class,
+which stands for a set of checks; a worker looks into the queues of those classes that it can run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import procrastinate
@@ -24,7 +29,7 @@ FETCH = "fetch"
 """Queue and task of screenings whose study has yet to be fetched; the api's fetcher takes them."""
 
 LANES: dict[str, int] = {"stat": 10, "routine": 0, "backfill": -10}
-"""Lane → priority; each lane is a queue."""
+"""Lane → priority; each lane has queues of its own."""
 
 FINISH_TRIES = 5
 """Attempts at writing that a job ended; after them the reaper removes it."""
@@ -39,23 +44,48 @@ DEFER_SQL = (
 )
 """Defers one job in the caller's transaction; see `job_parameters`."""
 
+CLASS_SQL = (
+    "INSERT INTO job_classes (class, checks) VALUES (%(class)s, %(class_checks)s)"
+    " ON CONFLICT DO NOTHING"
+)
+"""Makes the job's class known to workers; the same parameters."""
+
+
+def job_class(checks: Iterable[str]) -> str:
+    """Name a set of checks in sixteen characters.
+
+    Short, since procrastinate notifies on a channel by the queue's name, and PostgreSQL's
+    channels have 63 bytes.
+    """
+    names = ",".join(sorted(set(checks)))
+    return hashlib.blake2s(names.encode(), digest_size=8).hexdigest()
+
+
+def queue_name(lane: str, job_class: str) -> str:
+    """Name the queue of a lane's jobs of one class."""
+    return f"{lane}:{job_class}"
+
 
 def job_parameters(
     screening_id: str,
     attempt: int,
     lane: str,
+    checks: Collection[str],
     *,
     fetch: bool = False,
     after_seconds: float = 0.0,
 ) -> dict[str, Any]:
-    """Give the parameters of `DEFER_SQL`, and the lane."""
+    """Give the parameters of `DEFER_SQL` and `CLASS_SQL`, and the lane."""
+    needs = job_class(checks)
     return {
         "lane": lane,
-        "queue": FETCH if fetch else lane,
+        "queue": FETCH if fetch else queue_name(lane, needs),
         "task": FETCH if fetch else TASK,
         "priority": LANES[lane],
         "arguments": Jsonb({"screening_id": screening_id, "attempt": attempt}),
         "after": after_seconds,
+        "class": needs,
+        "class_checks": sorted(set(checks)),
     }
 
 
@@ -72,15 +102,25 @@ async def enqueue(
     A study that has yet to be fetched is fetched first, whoever brings the screening back.
     Nobody takes the job before `after_seconds` are over.
     """
-    unfetched = await connection.execute(
-        "SELECT 1 FROM screenings WHERE screening_id = %s"
-        " AND source IS NOT NULL AND fetched_at IS NULL",
+    cursor = await connection.execute(
+        "SELECT checks, source IS NOT NULL AND fetched_at IS NULL AS unfetched FROM screenings"
+        " WHERE screening_id = %s",
         (screening_id,),
     )
-    fetch = await unfetched.fetchone() is not None
-    job = job_parameters(screening_id, attempt, lane, fetch=fetch, after_seconds=after_seconds)
+    row = await cursor.fetchone()
+    if row is None:
+        return
+    job = job_parameters(
+        screening_id,
+        attempt,
+        lane,
+        row["checks"],
+        fetch=row["unfetched"],
+        after_seconds=after_seconds,
+    )
     await connection.execute(
-        f"WITH job AS ({DEFER_SQL}) UPDATE screenings SET job_id = job.job_id FROM job"
+        f"WITH class AS ({CLASS_SQL}), job AS ({DEFER_SQL})"
+        " UPDATE screenings SET job_id = job.job_id FROM job"
         " WHERE screening_id = %(screening_id)s",
         {"screening_id": screening_id, **job},
     )
@@ -107,6 +147,42 @@ class ForgivingJobManager(manager.JobManager):
         log.warning("onescan.queue.job_left_behind job=%s", job.id)
 
 
+class PoolJobManager(ForgivingJobManager):
+    """Gives a worker the jobs of its lanes that it can run whole.
+
+    Parameters
+    ----------
+    connector : procrastinate.connector.BaseConnector
+        Of an application that is open.
+    lanes : tuple of str
+        From which jobs are taken.
+    checks : frozenset of str, optional
+        Jobs that ask for no other; None takes every job, whatever it asks for.
+    """
+
+    def __init__(
+        self,
+        connector: procrastinate.connector.BaseConnector,
+        lanes: tuple[str, ...],
+        checks: frozenset[str] | None,
+    ) -> None:
+        super().__init__(connector)
+        self._lanes = lanes
+        self._checks = checks
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
+        """Fetch from the queues of our lanes and classes, whatever the worker listens to."""
+        rows = await self.connector.execute_query_all_async(
+            "SELECT class FROM job_classes WHERE %(checks)s::text[] IS NULL"
+            " OR checks <@ %(checks)s::text[]",
+            checks=None if self._checks is None else sorted(self._checks),
+        )
+        names = [queue_name(lane, row["class"]) for lane in self._lanes for row in rows]
+        if self._checks is None:
+            names += self._lanes  # jobs from before there were classes
+        return await super().fetch_job(names, worker_id)
+
+
 def make_queue(url: str) -> procrastinate.App:
     """Make the procrastinate application of a worker; open it before use."""
     app = procrastinate.App(
@@ -114,3 +190,16 @@ def make_queue(url: str) -> procrastinate.App:
     )
     app.job_manager = ForgivingJobManager(app.connector)
     return app
+
+
+def make_pool_queues(
+    url: str, lanes: Iterable[tuple[str, ...]], checks: frozenset[str] | None
+) -> list[procrastinate.App]:
+    """Make an application for each group of lanes, on one connector; open the first before use."""
+    first = make_queue(url)
+    apps: list[procrastinate.App] = []
+    for group in lanes:
+        app = procrastinate.App(connector=first.connector) if apps else first
+        app.job_manager = PoolJobManager(first.connector, group, checks)
+        apps.append(app)
+    return apps

@@ -14,12 +14,13 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
+from gateway import traces
 from gateway.exceptions import ConflictError, NotFoundError, StaleAttemptError
 from gateway.store import deliveries
 from gateway.store.arrivals import settle
 from gateway.store.database import Connection
 from gateway.store.masks import Pointer, add_mask
-from gateway.store.queue import DEFER_SQL, enqueue, job_parameters
+from gateway.store.queue import CLASS_SQL, DEFER_SQL, enqueue, job_parameters
 
 Row = dict[str, Any]
 """A row of ``screenings``."""
@@ -65,6 +66,8 @@ class Claim:
     tenant: str
     lane: str
     order: Order
+    traceparent: str | None = None
+    """Span of the request that asked for it, where there was one and it had one."""
 
     @property
     def fence(self) -> dict[str, Any]:
@@ -142,21 +145,23 @@ def _insert(
     """Give the statement that makes screening and job, and its parameters."""
     return (
         f"""
-        WITH job AS ({DEFER_SQL}), latest AS (
+        WITH class AS ({CLASS_SQL}), job AS ({DEFER_SQL}), latest AS (
             SELECT screening_id, version FROM screenings
             WHERE tenant = %(tenant)s AND study_instance_uid = %(study)s
             ORDER BY version DESC LIMIT 1)
         INSERT INTO screenings (screening_id, tenant, study_instance_uid, version, supersedes,
             checks, lane, exam_context, clinical, job_id, idempotency_key, request_digest,
-            callback_url, source)
+            callback_url, source, traceparent)
         SELECT %(id)s, %(tenant)s, nullif(%(study)s, ''),
             coalesce((SELECT version FROM latest), 0) + 1, (SELECT screening_id FROM latest),
             %(checks)s, %(lane)s, %(exam_context)s,
-            %(clinical)s, job.job_id, %(key)s, %(digest)s, %(callback)s, %(source)s
+            %(clinical)s, job.job_id, %(key)s, %(digest)s, %(callback)s, %(source)s, %(traceparent)s
         FROM job RETURNING *
         """,
         {
-            **job_parameters(str(screening_id), 1, order.lane, fetch=order.source is not None),
+            **job_parameters(
+                str(screening_id), 1, order.lane, order.checks, fetch=order.source is not None
+            ),
             "id": screening_id,
             "tenant": tenant,
             "study": order.study_instance_uid,
@@ -166,6 +171,7 @@ def _insert(
             "key": idempotency_key,
             "digest": request_digest,
             "callback": order.callback_url,
+            "traceparent": traces.traceparent(),
             "source": None if order.source is None else Jsonb(dict(order.source)),
         },
     )
@@ -236,6 +242,7 @@ async def claim(
         tenant=row["tenant"],
         lane=row["lane"],
         order=order_of(row),
+        traceparent=row["traceparent"],
     )
 
 

@@ -18,7 +18,9 @@ class Report:
 
     worker: str
     version: str
+    pool: str
     checks: tuple[str, ...]
+    lanes: tuple[str, ...]
     slots: int
     in_flight: int
     triton_ready: bool
@@ -52,16 +54,19 @@ def beat(connection: psycopg.Connection[Any], report: Report, claims: Sequence[s
     """
     connection.execute(
         """
-        INSERT INTO workers (worker, version, checks, slots, in_flight, triton_ready, draining)
-        VALUES (%(worker)s, %(version)s, %(checks)s, %(slots)s, %(in_flight)s,
-            %(triton_ready)s, %(draining)s)
+        INSERT INTO workers
+            (worker, version, pool, checks, lanes, slots, in_flight, triton_ready, draining)
+        VALUES (%(worker)s, %(version)s, %(pool)s, %(checks)s, %(lanes)s, %(slots)s,
+            %(in_flight)s, %(triton_ready)s, %(draining)s)
         ON CONFLICT (worker) DO UPDATE SET seen_at = now(), in_flight = excluded.in_flight,
             triton_ready = excluded.triton_ready, draining = excluded.draining
         """,
         {
             "worker": report.worker,
             "version": report.version,
+            "pool": report.pool,
             "checks": list(report.checks),
+            "lanes": list(report.lanes),
             "slots": report.slots,
             "in_flight": report.in_flight,
             "triton_ready": report.triton_ready,

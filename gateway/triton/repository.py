@@ -141,6 +141,11 @@ def _onnx_problems(path: Path, config: Any) -> list[str]:
     ]
 
 
+def networks_of(folder: Path) -> list[str]:
+    """Name the networks whose weights a check's results are traced to; none without a manifest."""
+    return _networks(_pipeline(folder))
+
+
 def _networks(pipeline: dict[str, Any]) -> list[str]:
     named = pipeline.get("provenance", {}).get("model", [])
     return [named] if isinstance(named, str) else list(named)

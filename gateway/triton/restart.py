@@ -1,4 +1,4 @@
-"""Restart an embedded Triton that Triton itself believes to be healthy."""
+"""Restart a Triton that believes itself to be healthy and is not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.exceptions import StubDiedError
 from gateway.runtime.processes import ProcessIdentity
+from gateway.settings import Settings
 
 log = logging.getLogger("onescan.triton")
 
@@ -36,3 +37,22 @@ def restart_embedded(home: Path, error: StubDiedError) -> bool:
     if identity.start_seconds < error.sent_seconds and identity.kill():
         log.warning("onescan.triton.killed pid=%d reason=stub_died", identity.pid)
     return True
+
+
+def restart_triton(settings: Settings, error: StubDiedError) -> bool:
+    """Restart the embedded Triton, or have the pod restart its sidecar.
+
+    In a pod the kubelet does it, since Triton's liveness probe looks for
+    ``ONESCAN_TRITON__RESTART_FILE``; ``onescan triton`` takes the file away when it begins.
+
+    Returns
+    -------
+    bool
+        True when Triton is there again within seconds, so that a study may begin again.
+    """
+    if restart_embedded(settings.home, error):
+        return True
+    if settings.triton.restart_file:
+        Path(settings.triton.restart_file).touch()
+        log.warning("onescan.triton.restart_wanted reason=stub_died")
+    return False

@@ -13,6 +13,7 @@ from collections import Counter
 
 import psycopg
 
+from gateway import traces
 from gateway.exceptions import NotFoundError, OneScanError
 from gateway.log import get_logger
 from gateway.metrics import WEBHOOKS
@@ -148,7 +149,17 @@ class Deliverer:
             return Outcome(error="webhook_key" if rows else "no_secret")
         said = body(taken, row, released)
         signed = headers(secrets, str(taken["delivery_id"]), int(time.time()), said)
-        return await self._sender.send(taken["url"], signed, said)
+        attributes = {
+            "onescan.delivery_id": str(taken["delivery_id"]),
+            "onescan.attempt": taken["attempts"],
+        }
+        with traces.span("webhook", attributes, kind="client", parent=row["traceparent"]) as span:
+            outcome = await self._sender.send(taken["url"], signed, said)
+            if outcome.status is not None:
+                span.set({"http.response.status_code": outcome.status})
+            if outcome.error is not None:
+                span.fail(outcome.error)
+        return outcome
 
     def _state_after(self, taken: Delivery, outcome: Outcome) -> str:
         if outcome.error is None:

@@ -11,14 +11,14 @@ from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import procrastinate
-import prometheus_client
 import psycopg
 from procrastinate import exceptions as queue_errors
 from procrastinate.worker import Worker
 
+from gateway import traces
 from gateway.exceptions import OneScanError, StubDiedError, UsageError
 from gateway.log import configure_logging, deployment_key, get_logger
-from gateway.metrics import REGISTRY, TRITON_RESTARTS
+from gateway.metrics import TRITON_RESTARTS, begin_checks
 from gateway.screening.infers import Infers
 from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.rules import check_rules
@@ -26,12 +26,14 @@ from gateway.screening.site_thresholds import load_site, warn_of_stale
 from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.open_objects import open_objects
-from gateway.store.queue import TASK, make_queue
+from gateway.store.queue import TASK, make_pool_queues
 from gateway.triton.client import TritonClient
 from gateway.triton.readiness import Readiness
-from gateway.triton.restart import restart_embedded
+from gateway.triton.restart import restart_triton
 from gateway.worker.attempt import Workshop, run_attempt
 from gateway.worker.heart import Heart
+from gateway.worker.pool import Pool
+from gateway.worker.probes import probes
 from gateway.worker.slots import MemoryBudget, Room, shares
 
 POLL_SECONDS = 2.0
@@ -84,36 +86,40 @@ async def run_worker(
         raise UsageError("A worker needs DATABASE_URL and ONESCAN_TRITON__URL.")
     manifests = load_manifests(settings.model_repository)
     check_rules(manifests)
+    pool = Pool.of(settings.worker, manifests)
     site = load_site(settings.home, settings.screening.site)
     warn_of_stale(site, manifests)
     if stop is None:
-        configure_logging("worker", deployment_key(settings.home))
+        key = deployment_key(settings.home, settings.log.key)
+        configure_logging("worker", key)
+        traces.start(settings.traces, "worker", key)
         stop = _stop_on_signal()
-    if settings.worker.metrics_port:
-        prometheus_client.start_http_server(
-            settings.worker.metrics_port, addr="127.0.0.1", registry=REGISTRY
-        )
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, traces.stop)
         database = await stack.enter_async_context(
             Database(settings.store.database_url, size=settings.store.pool_size)
         )
         if triton is None:
-            ensembles = [m.ensemble for m in manifests.values() if m.ensemble]
+            ours = [m for m in manifests.values() if not m.is_check or m.name in pool.checks]
+            ensembles = [m.ensemble for m in ours if m.ensemble]
             client = TritonClient(settings.triton.url, models=ensembles)
             triton = await stack.enter_async_context(client)
             recipe = manifests["anatomy"].recipe_json or ""
             probe = Readiness(client, home=settings.home, recipe=recipe).check
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        checks = tuple(m.name for m in manifests.values() if m.is_check)
-        heart = Heart(settings, name, checks)
+        heart = Heart(settings, name, pool)
+        begin_checks(pool.checks)
         heart.start()
         stack.push_async_callback(heart.stop)
+        if settings.worker.metrics_port:
+            stack.enter_context(probes(settings.worker, heart))
         workshop = Workshop(
             settings=settings,
             name=name,
             database=database,
             objects=await asyncio.to_thread(open_objects, settings),
             manifests=manifests,
+            pool=pool,
             site=site,
             triton=triton,
             heart=heart,
@@ -122,24 +128,31 @@ async def run_worker(
         )
         watch = asyncio.create_task(_watch_triton(settings, heart, probe), name="watch triton")
         stack.callback(watch.cancel)
-        log.info("onescan.worker.started", worker=name, checks=list(checks))
+        log.info("onescan.worker.started", worker=name, pool=pool.name, checks=list(pool.checks))
         await _take_jobs(workshop, stop)
         log.info("onescan.worker.stopped", worker=name)
 
 
 async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
     """Stay in the queue, whatever PostgreSQL does, until told to stop."""
-    queue = make_queue(workshop.settings.store.database_url)
+    pool = workshop.pool
+    shared = shares(workshop.settings.worker.concurrency, pool.lanes)
+    queues = make_pool_queues(
+        workshop.settings.store.database_url,
+        [lanes for lanes, _ in shared],
+        frozenset(pool.checks) if pool.restricted else None,
+    )
 
-    @queue.task(name=TASK)
     async def screen(screening_id: str, attempt: int) -> None:
         await run_attempt(workshop, UUID(screening_id), attempt)
 
-    async with queue.open_async():
+    for queue in queues:
+        queue.task(name=TASK)(screen)
+    async with queues[0].open_async():
         while not stop.is_set():
             takers = [
-                _taker(workshop, queue, lanes, slots)
-                for lanes, slots in shares(workshop.settings.worker.concurrency)
+                _taker(workshop, queue, slots)
+                for queue, (_, slots) in zip(queues, shared, strict=True)
             ]
             running = asyncio.create_task(_run_takers(takers), name="queue")
             stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -162,13 +175,10 @@ async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
                 await asyncio.sleep(RESTART_SECONDS)
 
 
-def _taker(
-    workshop: Workshop, queue: procrastinate.App, lanes: tuple[str, ...], slots: int
-) -> Worker:
+def _taker(workshop: Workshop, queue: procrastinate.App, slots: int) -> Worker:
     settings = workshop.settings.worker
-    return Worker(
+    return Worker(  # listens to all queues; its application says which jobs it takes
         queue,
-        queues=list(lanes),
         name=workshop.name,
         concurrency=slots,
         fetch_job_polling_interval=POLL_SECONDS,
@@ -206,7 +216,7 @@ async def _watch_triton(settings: Settings, heart: Heart, probe: Probe | None) -
             await probe()
         except StubDiedError as error:
             ready = False
-            if await asyncio.to_thread(restart_embedded, settings.home, error):
+            if await asyncio.to_thread(restart_triton, settings, error):
                 TRITON_RESTARTS.inc()
         except OneScanError:
             ready = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+from gateway import traces
 from gateway.exceptions import OneScanError, StaleAttemptError, StubDiedError
 from gateway.log import get_logger
 from gateway.metrics import ATTEMPTS, ATTEMPTS_STARTED, CHECKS, STAGE_SECONDS, TRITON_RESTARTS
@@ -22,14 +23,16 @@ from gateway.screening.screener import Request, StudyResult, screen_study
 from gateway.screening.site_thresholds import SiteThresholds
 from gateway.settings import Settings
 from gateway.store import screenings
+from gateway.store.attempt_span import attempt_span
 from gateway.store.database import Connection, Database
 from gateway.store.index import study_instances
 from gateway.store.masks import Pointer, write_mask
 from gateway.store.objects import ObjectStore
 from gateway.store.retry import persist
 from gateway.store.screenings import Claim
-from gateway.triton.restart import restart_embedded
+from gateway.triton.restart import restart_triton
 from gateway.worker.heart import Heart
+from gateway.worker.pool import Pool
 from gateway.worker.slots import MemoryBudget, Room
 
 RESTARTS_PER_ATTEMPT = 2
@@ -49,6 +52,7 @@ class Workshop:
     database: Database
     objects: ObjectStore
     manifests: Mapping[str, Manifest]
+    pool: Pool
     site: SiteThresholds
     triton: Infers
     heart: Heart
@@ -71,6 +75,16 @@ async def run_attempt(workshop: Workshop, screening_id: UUID, attempt: int) -> N
     if claim is None:
         log.info("onescan.attempt.not_to_be_had", screening=str(screening_id), attempt=attempt)
         return
+    with attempt_span("attempt", claim) as span:
+        outcome = await _carry(workshop, claim)
+        span.set({"onescan.outcome": outcome})
+        if outcome != "done":
+            span.fail(outcome)
+
+
+async def _carry(workshop: Workshop, claim: Claim) -> str:
+    """Hold the claim while it is seen through; give the attempt's outcome in one word."""
+    screening_id, attempt = claim.screening_id, claim.attempt
     work = asyncio.create_task(_see_through(workshop, claim), name=f"attempt {screening_id}")
     workshop.heart.hold(claim, work.cancel)
     said = log.bind(screening=str(screening_id), attempt=attempt)
@@ -92,6 +106,7 @@ async def run_attempt(workshop: Workshop, screening_id: UUID, attempt: int) -> N
         workshop.heart.drop(claim)
     ATTEMPTS.labels(outcome).inc()
     said.info("onescan.attempt.ended", outcome=outcome)
+    return outcome
 
 
 async def _see_through(workshop: Workshop, claim: Claim) -> str:
@@ -100,7 +115,8 @@ async def _see_through(workshop: Workshop, claim: Claim) -> str:
     try:
         async with workshop.room.enter(alone=last):
             result = await _screen(workshop, claim)
-        await workshop.persist(lambda c: screenings.finish(c, claim, result.to_json()))
+        with traces.child("write", {"onescan.what": "screening"}):
+            await workshop.persist(lambda c: screenings.finish(c, claim, result.to_json()))
     except StaleAttemptError:
         return "stale"
     except Exception as error:
@@ -118,7 +134,7 @@ async def _screen(workshop: Workshop, claim: Claim) -> StudyResult:
                 return await _screen_once(workshop, claim, release)
         except StubDiedError as error:
             restarts += 1
-            embedded = await asyncio.to_thread(restart_embedded, workshop.settings.home, error)
+            embedded = await asyncio.to_thread(restart_triton, workshop.settings, error)
             if not embedded or restarts > RESTARTS_PER_ATTEMPT:
                 raise
             TRITON_RESTARTS.inc()
@@ -176,25 +192,29 @@ class _Releases:
         self._masks: dict[str, Pointer] = {}
 
     async def __call__(self, result: CheckResult) -> None:
-        await self._workshop.persist(
-            lambda c: screenings.release(
-                c,
-                self._claim,
-                check=result.check,
-                state=result.state,
-                reason=result.reason,
-                result=result.to_json(),
-                mask=self._masks.get(result.check) if result.mask else None,
+        with traces.child("write", {"onescan.what": "result"}):
+            await self._workshop.persist(
+                lambda c: screenings.release(
+                    c,
+                    self._claim,
+                    check=result.check,
+                    state=result.state,
+                    reason=result.reason,
+                    result=result.to_json(),
+                    mask=self._masks.get(result.check) if result.mask else None,
+                )
             )
-        )
         if result.check not in self.out:
             CHECKS.labels(result.check, result.state).inc()
             self.out[result.check] = result
 
     async def keep_mask(self, check: str, mask: Mask) -> KeptMask:
         """Write a mask durably; the release of its result will point at it."""
-        encoded = await asyncio.to_thread(mask.encode)
-        self._masks[check] = await asyncio.to_thread(write_mask, self._workshop.objects, encoded)
+        with traces.child("write", {"onescan.what": "mask"}):
+            encoded = await asyncio.to_thread(mask.encode)
+            self._masks[check] = await asyncio.to_thread(
+                write_mask, self._workshop.objects, encoded
+            )
         return KeptMask.of(mask, encoded)
 
     async def rest(self, state: str, reason: str) -> None:

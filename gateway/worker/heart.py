@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from gateway.log import get_logger
 from gateway.settings import Settings
 from gateway.store.screenings import Claim
 from gateway.store.workers import Report, beat, leave
+from gateway.worker.pool import Pool
 
 CONNECT_TIMEOUT_SECONDS = 5
 """Then it tries again; a restarted PostgreSQL answers within a second."""
@@ -45,16 +47,17 @@ class Heart:
         Database address and interval.
     worker : str
         Name of this worker.
-    checks : tuple of str
-        The checks that it can run.
+    pool : Pool
+        What it runs.
     """
 
-    def __init__(self, settings: Settings, worker: str, checks: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, worker: str, pool: Pool) -> None:
         self.triton_ready = False
         self.draining = False
         self._settings = settings
         self._worker = worker
-        self._checks = checks
+        self._pool = pool
+        self._beaten = 0.0
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -85,6 +88,11 @@ class Heart:
     def beat_now(self) -> None:
         """Do not wait for the next beat, since something has changed."""
         self._wake.set()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Time since the database took a beat."""
+        return time.monotonic() - self._beaten
 
     @property
     def in_flight(self) -> int:
@@ -121,13 +129,16 @@ class Heart:
         report = Report(
             worker=self._worker,
             version=__version__,
-            checks=self._checks,
+            checks=self._pool.checks,
+            pool=self._pool.name,
+            lanes=self._pool.lanes,
             slots=self._settings.worker.concurrency,
             in_flight=len(held),
             triton_ready=self.triton_ready,
             draining=self.draining,
         )
         alive = beat(connection, report, list(held))
+        self._beaten = time.monotonic()
         for item in held.values():
             item.misses = 0 if item.claim.screening_id in alive else item.misses + 1
             if item.misses == MISSES_UNTIL_LOST and not self._stopping.is_set():

@@ -12,15 +12,18 @@ from gateway.store.queue import LANES
 STAT = "stat"
 
 
-def shares(concurrency: int) -> list[tuple[tuple[str, ...], int]]:
+def shares(
+    concurrency: int, lanes: tuple[str, ...] = tuple(LANES)
+) -> list[tuple[tuple[str, ...], int]]:
     """Share a worker's slots out: which lanes take how many.
 
     With two and more, one slot takes nothing but the stat lane, so an urgent study never waits
-    for a routine one to end. With one there is nothing to share: stat is only taken first.
+    for a routine one to end. With one there is nothing to share: stat is only taken first. A
+    worker of one lane shares nothing either.
     """
-    if concurrency < 2:
-        return [(tuple(LANES), 1)]
-    return [(tuple(LANES), concurrency - 1), ((STAT,), 1)]
+    if concurrency < 2 or STAT not in lanes or len(lanes) == 1:
+        return [(lanes, max(concurrency, 1))]
+    return [(lanes, concurrency - 1), ((STAT,), 1)]
 
 
 class Room:

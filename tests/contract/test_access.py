@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPEN_PATHS = {
     "/livez",
     "/readyz",
+    "/readyz/intake",
     "/openapi.json",
     "/docs",
     "/auth/login",

@@ -81,7 +81,9 @@ def worker_seen(url: str, *, triton_ready: bool = True, draining: bool = False) 
     report = Report(
         worker="w",
         version="0",
+        pool="default",
         checks=("liver",),
+        lanes=("stat", "routine", "backfill"),
         slots=2,
         in_flight=0,
         triton_ready=triton_ready,

@@ -145,7 +145,7 @@ async def test_a_study_comes_by_wado_rs_from_our_own_server_and_goes_to_its_lane
     assert ended["fetched_at"] is not None
     assert await kept(database) == len(FILES)
     jobs = await rows(database, "SELECT * FROM procrastinate_jobs ORDER BY id")
-    assert (jobs[-1]["queue_name"], jobs[-1]["task_name"]) == ("stat", "screen")
+    assert (jobs[-1]["queue_name"].split(":")[0], jobs[-1]["task_name"]) == ("stat", "screen")
     assert jobs[-1]["id"] == ended["job_id"]
     events = await rows(database, "SELECT kind, data FROM screening_events ORDER BY event_id")
     assert {"kind": "stage", "data": {"stage": "fetching"}} in events
@@ -311,7 +311,7 @@ async def test_a_fetcher_killed_in_the_middle_is_replaced_and_its_study_screened
         ended = await attempt(kit, again)
     assert (ended["state"], ended["attempt"]) == ("accepted", 2)
     assert await kept(database) == len(FILES)
-    jobs = await rows(database, "SELECT * FROM procrastinate_jobs WHERE queue_name = 'stat'")
+    jobs = await rows(database, "SELECT * FROM procrastinate_jobs WHERE queue_name LIKE 'stat:%'")
     assert len(jobs) == 1
 
 

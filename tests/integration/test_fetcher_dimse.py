@@ -122,7 +122,7 @@ async def test_a_study_comes_from_orthanc_by_c_get_and_goes_to_its_lane(
     assert (ended["state"], ended["checks"], ended["attempt"]) == ("accepted", ["liver"], 1)
     assert ended["fetched_at"] is not None
     assert (await kept(database, "other"), await kept(database)) == (COUNT, 0)
-    [job] = await rows(database, "SELECT * FROM procrastinate_jobs WHERE queue_name = 'stat'")
+    [job] = await rows(database, "SELECT * FROM procrastinate_jobs WHERE queue_name LIKE 'stat:%'")
     assert (job["task_name"], job["id"]) == ("screen", ended["job_id"])
     assert not await rows(database, "SELECT 1 FROM arrivals WHERE due_at IS NOT NULL")
 

@@ -148,6 +148,7 @@ async def test_answers_are_as_described(api: Client, document: dict[str, Any]) -
         "health": ("GET", "/health", None),
         "livez": ("GET", "/livez", None),
         "readyz": ("GET", "/readyz", None),
+        "readyz_intake": ("GET", "/readyz/intake", None),
     }
     given = {
         one.name

@@ -16,6 +16,7 @@ from gateway.settings import WorkerSettings
 from gateway.store import screenings
 from gateway.store.database import Connection, Database
 from gateway.store.keys import ensure_tenant
+from gateway.store.queue import job_class, queue_name
 from gateway.store.reaper import Reaped, purge, reap, run_reaper
 from gateway.store.retry import persist
 from gateway.store.screenings import Claim, Order
@@ -92,7 +93,10 @@ async def test_a_screening_and_its_job_are_made_in_one_transaction(database: Dat
     [job] = await rows(database, "SELECT * FROM procrastinate_jobs")
     assert job["id"] == row["job_id"]
     assert job["args"] == {"screening_id": str(row["screening_id"]), "attempt": 1}
-    assert (job["queue_name"], job["priority"]) == ("routine", 0)
+    assert (job["queue_name"], job["priority"]) == (
+        queue_name("routine", job_class(ORDER.checks)),
+        0,
+    )
     async with database.connection() as connection:
         await screenings.create(connection, "default", ORDER)
         await connection.rollback()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ from gateway.exceptions import (
 )
 from gateway.runtime import janitor
 from gateway.runtime.home import Home, discard
+from gateway.runtime.ports import free_port
 from gateway.runtime.processes import marked
 from gateway.runtime.supervisor import Supervisor
-from gateway.runtime.triton import EmbeddedTriton
-from gateway.settings import TritonSettings
+from gateway.runtime.triton import EmbeddedTriton, wheel
+from gateway.settings import ROOT, TritonSettings
 from gateway.triton.client import TritonClient
 from gateway.triton.restart import restart_embedded
 from tests.tiny_repository import write_double, write_echo
@@ -248,8 +250,8 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from gateway.runtime.home import Home
-from gateway.runtime.triton import EmbeddedTriton
-from gateway.settings import TritonSettings
+from gateway.runtime.triton import EmbeddedTriton, wheel
+from gateway.settings import ROOT, TritonSettings
 
 async def main():
     home = Home(Path(sys.argv[1]))
@@ -281,3 +283,50 @@ async def test_kill_nine_of_the_parent_is_cleaned_up_by_the_next_start(
         janitor.clean(home)
     assert janitor.leftovers(path) == []
     assert ours(home) == []
+
+
+async def test_a_pods_triton_serves_what_its_pool_needs(path: Path, tmp_path: Path) -> None:
+    """`onescan triton` on a Unix socket, with what a killed one left; its metrics are there."""
+    backends = EmbeddedTriton(Home(path), SETTINGS, ROOT / "model_repository").make_backends(
+        wheel()
+    )
+    socket_path = path / "sock" / "triton"
+    must_restart = path / "must-restart"
+    must_restart.touch()
+    metrics_port = free_port("127.0.0.1")
+    server = wheel() / "tritonserver" / "bin" / "tritonserver"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.cli", "triton", "--socket", str(socket_path),
+        "--server", str(server), "--backend-directory", str(backends),
+        "--metrics-port", str(metrics_port),
+        env={
+            "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), "/usr/bin", "/bin"]),
+            "LD_LIBRARY_PATH": str(wheel().parent / "nvidia_pytriton.libs"),
+            "HOME": str(tmp_path),
+            "ONESCAN_HOME": str(path / "home"),
+            "ONESCAN_TRITON__RESTART_FILE": str(must_restart),
+            "ONESCAN_TRITON__EXIT_TIMEOUT_SECONDS": "3",
+            "ONESCAN_WORKER__CHECKS": "liver",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        listening = Path(f"{socket_path}:8001")
+        async with asyncio.timeout(60):
+            while not listening.exists():  # the startup probe of its pod
+                assert process.returncode is None
+                await asyncio.sleep(0.1)
+        assert not must_restart.exists()
+        async with TritonClient(f"unix:{listening}") as client:
+            assert await client.ready(["anatomy", "liver", "liver_net"])
+            assert not await client.ready(["bone"])
+        assert "nv_inference_request_success" in await asyncio.to_thread(metrics, metrics_port)
+    finally:
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+def metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())

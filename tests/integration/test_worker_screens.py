@@ -243,7 +243,7 @@ async def test_a_check_that_is_out_is_not_run_again_after_a_restart_of_triton(
         anatomy_inference({"listed": 1.0}), scores=np.array([1.0], np.float32)
     )
     triton.script("bone", healthy).script("nodule", StubDiedError(), healthy)
-    monkeypatch.setattr("gateway.worker.attempt.restart_embedded", lambda home, error: True)
+    monkeypatch.setattr("gateway.worker.attempt.restart_triton", lambda settings, error: True)
     row = await bench.order("bone", "nodule")
     async with bench.worker(triton):
         shown = await bench.ended(row)

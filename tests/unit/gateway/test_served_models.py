@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.runtime.triton import served_models
+from gateway.runtime.triton_command import served_models
 
 NET = 'name: "{name}"\nbackend: "onnxruntime"\n'
 ENSEMBLE = """name: "{name}"
