@@ -186,6 +186,9 @@ class TritonSettings:
     precision: str = "auto"
     """CPU precision: auto (bf16 where the processor has AMX and parity holds), f32 or bf16."""
 
+    trace_endpoint: str = ""
+    """Address to which Triton itself sends its spans by OTLP; empty means none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         region_prefix=REGION_PREFIX,
         metrics_port=args.metrics_port,
         checks=pool.checks if pool.restricted else None,
+        trace_endpoint=settings.triton.trace_endpoint,
     )
     if args.dry_run:
         print("\n".join(command))

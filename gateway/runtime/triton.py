@@ -106,6 +106,7 @@ class EmbeddedTriton:
             port=PORT,
             exit_timeout_seconds=self.settings.exit_timeout_seconds,
             region_prefix=f"{TRITON_REGION_PREFIX}{self.home.digest}",
+            trace_endpoint=self.settings.trace_endpoint,
         )
 
     def _environ(self, package: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.runtime.triton_traces import trace_options
 from gateway.triton.repository import networks_of, networks_without_weights, read_config
 
 ANATOMY = "anatomy"
@@ -29,6 +30,7 @@ def triton_command(
     region_prefix: str,
     metrics_port: int = 0,
     checks: Collection[str] | None = None,
+    trace_endpoint: str = "",
 ) -> list[str]:
     """Give the arguments, the program first.
 
@@ -50,6 +52,8 @@ def triton_command(
         Port of Triton's own ``/metrics`` on all addresses; 0 has none.
     checks : collection of str, optional
         Only the models of these; None is all.
+    trace_endpoint : str
+        Where its spans go; see `gateway.runtime.triton_traces`.
     """
     python = {
         "shm-region-prefix-name": region_prefix,
@@ -80,6 +84,7 @@ def triton_command(
         f"--grpc-port={port}",
         "--log-verbose=0",
         "--log-format=ISO8601",
+        *trace_options(trace_endpoint),
         *(f"--backend-config=python,{name}={value}" for name, value in python.items()),
     ]
 
