@@ -278,6 +278,8 @@ class _Handler(BaseHTTPRequestHandler):
         if item is None:
             return self._refuse(404, f'{resource} "{asked.name}" not found')
         if asked.verb == "delete":
+            if asked.body and asked.content_type != "application/json":
+                return self._refuse(415, "the body of the request was in an unknown format")
             wanted = ((asked.body or {}).get("preconditions") or {}).get("uid")
             if wanted not in (None, item["metadata"]["uid"]):
                 return self._refuse(409, "the UID in the precondition does not match")

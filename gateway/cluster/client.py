@@ -132,6 +132,7 @@ class Cluster:
                 name,
                 self.namespace,
                 body={"preconditions": {"uid": uid}},
+                _content_type="application/json",
             )
         except ClusterNotFoundError:
             return False

@@ -169,9 +169,7 @@ def kept_deletion_cost(
         return
 
     def connect() -> Cluster:
-        return open_cluster(
-            settings.cluster, namespace=worker.pod_namespace, manager=FIELD_MANAGER
-        )
+        return open_cluster(settings.cluster, namespace=worker.pod_namespace, manager=FIELD_MANAGER)
 
     cost = DeletionCost(worker.pod_name, look, connect)
     stopping = threading.Event()

@@ -114,9 +114,7 @@ def gpu_hours_held(
     return held
 
 
-def _of_prometheus(
-    settings: ClusterSettings, namespace: str, pods: Collection[str]
-) -> Utilisation:
+def _of_prometheus(settings: ClusterSettings, namespace: str, pods: Collection[str]) -> Utilisation:
     if not pods:
         return Utilisation(source=PROMETHEUS)
     pattern = "|".join(map(re.escape, sorted(pods)))
@@ -124,7 +122,7 @@ def _of_prometheus(
     for metric, full in METRICS.items():
         told = _query(
             settings,
-                f"avg_over_time({metric}{{selector}}[{OVER}])",
+            f"avg_over_time({metric}{{selector}}[{OVER}])",
             namespace,
             pattern,
         )

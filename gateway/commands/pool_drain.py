@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
+
+import psycopg
 
 from gateway.cluster.client import Cluster, open_cluster
 from gateway.cluster.pools import DELETION_COST, Pod, Pool, read_pools
@@ -15,6 +17,7 @@ from gateway.exceptions import (
     ClusterNotFoundError,
     DrainTimeoutError,
     NotFoundError,
+    StoreUnavailableError,
     UsageError,
 )
 from gateway.settings import Settings
@@ -29,6 +32,8 @@ PAUSED_REPLICAS = "autoscaling.keda.sh/paused-replicas"
 
 FIRST_TO_GO = -1000
 """Deletion cost of a pod that is to be the one that goes."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +87,14 @@ def drain(
         target = _find(cluster, settings, name)
         then = then or ("delete" if target.scope == drains.POD else "scale")
         _check(target, then)
-        waited = asyncio.run(_wait(settings, target, timeout_seconds, tell))
+        waited = _in_database(_wait(settings, target, timeout_seconds, tell))
         target = replace(target, pods=tuple(_pods_now(cluster, settings, target)))
-        done = [f"The {target} has nothing in hand after {waited:.0f} s.", *_end(cluster, target, then)]
+        done = [
+            f"The {target} has nothing in hand after {waited:.0f} s.",
+            *_end(cluster, target, then),
+        ]
         if then == "delete":
-            asyncio.run(_lift(settings, target))
+            _in_database(_lift(settings, target))
     finally:
         cluster.close()
     return {
@@ -110,7 +118,7 @@ def resume(settings: Settings, name: str) -> dict[str, Any]:
     cluster = open_cluster(settings.cluster)
     try:
         target = _find(cluster, settings, name, gone_too=True)
-        replicas = asyncio.run(_lift(settings, target, must=True))
+        replicas = _in_database(_lift(settings, target, must=True))
         done = [f"The {target} takes screenings again."]
         pool = target.pool
         if target.scope == drains.POOL and pool is not None:
@@ -120,7 +128,7 @@ def resume(settings: Settings, name: str) -> dict[str, Any]:
             elif replicas and not pool.wanted:
                 cluster.scale(pool.deployment, replicas)
                 done.append(f"The Deployment {pool.deployment} wants {replicas} pods.")
-        elif target.pods:
+        elif any(pod.deletion_cost == FIRST_TO_GO for pod in target.pods):
             cluster.annotate_pod(target.name, {DELETION_COST: None})
     finally:
         cluster.close()
@@ -242,6 +250,13 @@ def _end(cluster: Cluster, target: Target, then: str) -> list[str]:
     cluster.annotate_pod(target.name, {DELETION_COST: str(FIRST_TO_GO)})
     cluster.scale(pool.deployment, max(pool.wanted - 1, 0))
     return [f"The Deployment {pool.deployment} wants {max(pool.wanted - 1, 0)} pods."]
+
+
+def _in_database(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except psycopg.OperationalError as error:
+        raise StoreUnavailableError(f"The database: {error}") from None
 
 
 async def _lift(settings: Settings, target: Target, *, must: bool = False) -> int | None:

@@ -57,9 +57,7 @@ def view_pools(
             pools = [pool for pool in pools if pool.name == only]
             pods = [pod for pod in pods if pod.pool == only]
             if not pools and not pods:
-                raise ClusterNotFoundError(
-                    f"The namespace {cluster.namespace} has no pool {only}."
-                )
+                raise ClusterNotFoundError(f"The namespace {cluster.namespace} has no pool {only}.")
         usage = _usage(settings, cluster, pods, missing)
         held = _held(settings, cluster, pools, hours, missing)
     finally:
@@ -120,7 +118,7 @@ def _database(
     settings: Settings, pools: list[Pool], hours: float, missing: dict[str, str]
 ) -> dict[str, Any]:
     """Ask PostgreSQL; everything is None where it cannot be asked."""
-    nothing = {"workers": None, "drains": [], "demand": {}, "spent": None}
+    nothing: dict[str, Any] = {"workers": None, "drains": [], "demand": {}, "spent": None}
     if not settings.store.database_url:
         missing["database"] = "DATABASE_URL is not set."
         return nothing
@@ -147,7 +145,7 @@ def _database(
 
 
 def _serves(pool: Pool, workers: list[Any]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Checks and lanes of a pool, by its Deployment or else by one of its workers."""
+    """Find checks and lanes of a pool, by its Deployment or else by one of its workers."""
     one = next((w for w in workers if w["pool"] == pool.name), None)
     checks, lanes = pool.checks, pool.lanes
     if one is not None:

@@ -49,6 +49,9 @@ async def request(
         (scope, name, actor, replicas),
     )
     if cursor.rowcount:
+        await connection.execute(  # what it says comes from an earlier drain
+            f"UPDATE workers SET drained = false WHERE {_OF_TARGET}", {"scope": scope, "name": name}
+        )
         await audit.record(connection, EVERYBODY, actor, f"{scope}.drained", name)
 
 

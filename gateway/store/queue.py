@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 import procrastinate
@@ -147,6 +147,10 @@ class ForgivingJobManager(manager.JobManager):
         log.warning("onescan.queue.job_left_behind job=%s", job.id)
 
 
+Gate = Callable[[Callable[[], Awaitable[jobs.Job | None]]], Awaitable[jobs.Job | None]]
+"""Stands before the queue; see `gateway.worker.cordon`."""
+
+
 class PoolJobManager(ForgivingJobManager):
     """Gives a worker the jobs of its lanes that it can run whole.
 
@@ -158,6 +162,8 @@ class PoolJobManager(ForgivingJobManager):
         From which jobs are taken.
     checks : frozenset of str, optional
         Jobs that ask for no other; None takes every job, whatever it asks for.
+    gate : callable, optional
+        Fetches by the function that it is given, or gives None.
     """
 
     def __init__(
@@ -165,13 +171,20 @@ class PoolJobManager(ForgivingJobManager):
         connector: procrastinate.connector.BaseConnector,
         lanes: tuple[str, ...],
         checks: frozenset[str] | None,
+        gate: Gate | None = None,
     ) -> None:
         super().__init__(connector)
         self._lanes = lanes
         self._checks = checks
+        self._gate = gate
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
         """Fetch from the queues of our lanes and classes, whatever the worker listens to."""
+        if self._gate is None:
+            return await self._fetch(worker_id)
+        return await self._gate(lambda: self._fetch(worker_id))
+
+    async def _fetch(self, worker_id: int) -> jobs.Job | None:
         rows = await self.connector.execute_query_all_async(
             "SELECT class FROM job_classes WHERE %(checks)s::text[] IS NULL"
             " OR checks <@ %(checks)s::text[]",
@@ -193,13 +206,16 @@ def make_queue(url: str) -> procrastinate.App:
 
 
 def make_pool_queues(
-    url: str, lanes: Iterable[tuple[str, ...]], checks: frozenset[str] | None
+    url: str,
+    lanes: Iterable[tuple[str, ...]],
+    checks: frozenset[str] | None,
+    gate: Gate | None = None,
 ) -> list[procrastinate.App]:
     """Make an application for each group of lanes, on one connector; open the first before use."""
     first = make_queue(url)
     apps: list[procrastinate.App] = []
     for group in lanes:
         app = procrastinate.App(connector=first.connector) if apps else first
-        app.job_manager = PoolJobManager(first.connector, group, checks)
+        app.job_manager = PoolJobManager(first.connector, group, checks, gate)
         apps.append(app)
     return apps

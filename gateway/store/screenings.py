@@ -74,6 +74,18 @@ class Claim:
         """Parameters of the fencing condition."""
         return {"id": self.screening_id, "attempt": self.attempt, "worker": self.worker}
 
+    @property
+    def row(self) -> Row:
+        """What `give_up_attempt` asks of the screening's row."""
+        return {
+            "screening_id": self.screening_id,
+            "tenant": self.tenant,
+            "attempt": self.attempt,
+            "worker": self.worker,
+            "lane": self.lane,
+            "checks": self.order.checks,
+        }
+
 
 async def create(
     connection: Connection,
@@ -386,7 +398,8 @@ async def finish(connection: Connection, held: Claim, result: Mapping[str, Any])
     """End the screening with its study-level result; repeating it is harmless."""
     cursor = await connection.execute(
         f"""
-        UPDATE screenings SET state = 'done', finished_at = now(), result = %(result)s
+        UPDATE screenings SET state = 'done', finished_at = now(), result = %(result)s,
+            pool = (SELECT pool FROM workers WHERE worker = split_part(%(worker)s, '/', 1))
         WHERE {_FENCE} AND state = 'running'
         """,
         {**held.fence, "result": Jsonb(result)},

@@ -25,6 +25,11 @@ class Report:
     in_flight: int
     triton_ready: bool
     draining: bool
+    pod: str
+    """Its pod, or else its machine."""
+
+    drained: bool
+    """Whether an operator has it drained and nothing is in hand."""
 
 
 async def seen_lately(connection: Connection, seconds: float) -> list[dict[str, Any]]:
@@ -55,11 +60,13 @@ def beat(connection: psycopg.Connection[Any], report: Report, claims: Sequence[s
     connection.execute(
         """
         INSERT INTO workers
-            (worker, version, pool, checks, lanes, slots, in_flight, triton_ready, draining)
+            (worker, version, pool, checks, lanes, slots, in_flight, triton_ready, draining,
+            pod, drained)
         VALUES (%(worker)s, %(version)s, %(pool)s, %(checks)s, %(lanes)s, %(slots)s,
-            %(in_flight)s, %(triton_ready)s, %(draining)s)
+            %(in_flight)s, %(triton_ready)s, %(draining)s, %(pod)s, %(drained)s)
         ON CONFLICT (worker) DO UPDATE SET seen_at = now(), in_flight = excluded.in_flight,
-            triton_ready = excluded.triton_ready, draining = excluded.draining
+            triton_ready = excluded.triton_ready, draining = excluded.draining,
+            drained = excluded.drained
         """,
         {
             "worker": report.worker,
@@ -71,6 +78,8 @@ def beat(connection: psycopg.Connection[Any], report: Report, claims: Sequence[s
             "in_flight": report.in_flight,
             "triton_ready": report.triton_ready,
             "draining": report.draining,
+            "pod": report.pod,
+            "drained": report.drained,
         },
     )
     if not claims:

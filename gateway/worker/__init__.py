@@ -16,6 +16,7 @@ from procrastinate import exceptions as queue_errors
 from procrastinate.worker import Worker
 
 from gateway import traces
+from gateway.cluster.deletion_cost import kept_deletion_cost
 from gateway.exceptions import OneScanError, StubDiedError, UsageError
 from gateway.log import configure_logging, deployment_key, get_logger
 from gateway.metrics import TRITON_RESTARTS, begin_checks
@@ -113,6 +114,7 @@ async def run_worker(
         stack.push_async_callback(heart.stop)
         if settings.worker.metrics_port:
             stack.enter_context(probes(settings.worker, heart))
+        stack.enter_context(kept_deletion_cost(settings, heart.in_hand))
         workshop = Workshop(
             settings=settings,
             name=name,
@@ -141,15 +143,20 @@ async def _take_jobs(workshop: Workshop, stop: asyncio.Event) -> None:
         workshop.settings.store.database_url,
         [lanes for lanes, _ in shared],
         frozenset(pool.checks) if pool.restricted else None,
+        workshop.heart.cordon.fetch,
     )
 
     async def screen(screening_id: str, attempt: int) -> None:
-        await run_attempt(workshop, UUID(screening_id), attempt)
+        try:
+            await run_attempt(workshop, UUID(screening_id), attempt)
+        finally:
+            workshop.heart.cordon.ended()
 
     for queue in queues:
         queue.task(name=TASK)(screen)
     async with queues[0].open_async():
         while not stop.is_set():
+            workshop.heart.cordon.begin()
             takers = [
                 _taker(workshop, queue, slots)
                 for queue, (_, slots) in zip(queues, shared, strict=True)

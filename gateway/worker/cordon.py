@@ -31,7 +31,7 @@ class Cordon:
 
     @property
     def drained(self) -> bool:
-        """Whether nothing is in hand and nothing can come, a job on its way from the queue among it.
+        """Whether nothing is in hand, a job on its way from the queue among it, and nothing comes.
 
         Read by the heart, from its thread.
         """
@@ -53,6 +53,10 @@ class Cordon:
             if job is None:
                 self._out -= 1
         return job
+
+    def begin(self) -> None:
+        """Say that nothing is in hand, since all takers have ended or have yet to start."""
+        self._out = 0
 
     def ended(self) -> None:
         """Say that a job that was fetched is done with."""

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
 from gateway import __version__
+from gateway.cluster.deletion_cost import InHand
 from gateway.log import get_logger
 from gateway.settings import Settings
+from gateway.store.drains import is_drained
 from gateway.store.screenings import Claim
 from gateway.store.workers import Report, beat, leave
+from gateway.worker.cordon import Cordon
 from gateway.worker.pool import Pool
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -36,6 +40,7 @@ class _Held:
     claim: Claim
     on_lost: Callable[[], object]
     misses: int = 0
+    since: float = field(default_factory=time.monotonic)
 
 
 class Heart:
@@ -54,9 +59,11 @@ class Heart:
     def __init__(self, settings: Settings, worker: str, pool: Pool) -> None:
         self.triton_ready = False
         self.draining = False
+        self.cordon = Cordon()
         self._settings = settings
         self._worker = worker
         self._pool = pool
+        self._pod = settings.worker.pod_name or socket.gethostname()
         self._beaten = 0.0
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
@@ -100,6 +107,11 @@ class Heart:
         with self._lock:
             return len(self._held)
 
+    def in_hand(self) -> dict[str, InHand]:
+        """Give what is held, by claim."""
+        with self._lock:
+            return {name: InHand(i.claim.lane, i.since) for name, i in self._held.items()}
+
     def _run(self) -> None:
         connection: psycopg.Connection[tuple[object, ...]] | None = None
         while not self._stopping.is_set():
@@ -135,10 +147,15 @@ class Heart:
             slots=self._settings.worker.concurrency,
             in_flight=len(held),
             triton_ready=self.triton_ready,
-            draining=self.draining,
+            draining=self.draining or self.cordon.drawn,
+            pod=self._pod,
+            drained=self.cordon.drained,
         )
         alive = beat(connection, report, list(held))
         self._beaten = time.monotonic()
+        drained = is_drained(connection, self._pod, self._pool.name)
+        if not self._stopping.is_set():
+            self._loop.call_soon_threadsafe(self.cordon.tell, drained)
         for item in held.values():
             item.misses = 0 if item.claim.screening_id in alive else item.misses + 1
             if item.misses == MISSES_UNTIL_LOST and not self._stopping.is_set():
