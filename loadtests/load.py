@@ -26,6 +26,7 @@ import aiohttp
 from gateway.runtime.home import discard
 from gateway.runtime.stack import embedded
 from gateway.settings import Settings
+from gateway.store.screenings import FINAL_STATES
 from loadtests.fresh import CONTENT_TYPE, Template
 from loadtests.verdict import judge, profile
 from networks.phantoms.study import make_study
@@ -99,7 +100,7 @@ async def unhurried(
             while True:
                 async with session.get(where) as answer:
                     shown = await answer.json()
-                if shown["state"] in ("done", "failed"):
+                if shown["state"] in FINAL_STATES:
                     break
                 await asyncio.sleep(0.1)
         if shown["state"] != "done":

@@ -14,8 +14,7 @@ from uuid import UUID
 from aiohttp import web
 
 from gateway.exceptions import InvalidQueryError, UnknownQueryKeyError
-from gateway.intake.header import MAX_UID_CHARACTERS
-from gateway.intake.header import UID as UID_FORM
+from gateway.intake.header import is_uid
 from gateway.store.listing import MAX_LIMIT, Page
 
 DEFAULT_LIMIT = 50
@@ -121,7 +120,7 @@ def names(text: str) -> list[str]:
 
 def uid(text: str) -> str:
     """Read a DICOM UID."""
-    if len(text) > MAX_UID_CHARACTERS or not UID_FORM.fullmatch(text):
+    if not is_uid(text):
         raise ValueError("must be a UID")
     return text
 

@@ -12,7 +12,7 @@ from gateway.api.query import answer_page, identifier, moment, names, read_page,
 from gateway.api.screenings import answer_created, read_idempotency, screening_id_of
 from gateway.api.state import MANIFESTS
 from gateway.exceptions import ConflictError, InvalidJsonError, UnknownCheckError
-from gateway.results.json import screening_result
+from gateway.results.json import ending_json, order_json, screening_result
 from gateway.screening.manifest import STATES
 from gateway.store import listing, screenings
 from gateway.store.queue import LANES
@@ -81,21 +81,9 @@ def summary(row: dict[str, Any]) -> dict[str, Any]:
         "screening_id": str(row["screening_id"]),
         "study_instance_uid": row["study_instance_uid"],
         "state": row["state"],
-        "version": row["version"],
-        "supersedes": str(row["supersedes"]) if row["supersedes"] else None,
-        "attempt": row["attempt"],
-        "lane": row["lane"],
-        "exam_context": row["exam_context"] or "unknown",
-        "requested_checks": list(row["checks"]),
+        **order_json(row),
         "check_states": row["check_states"],
-        "error": (
-            {"code": row["error_code"], "message": row["error_message"]}
-            if row["state"] == "failed"
-            else None
-        ),
-        "created_at": row["created_at"].isoformat(),
-        "started_at": row["started_at"].isoformat() if row["started_at"] else None,
-        "finished_at": row["finished_at"].isoformat() if row["finished_at"] else None,
+        **ending_json(row),
     }
 
 

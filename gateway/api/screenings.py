@@ -27,7 +27,7 @@ from gateway.exceptions import (
     OverloadedError,
     UnknownCheckError,
 )
-from gateway.intake.header import MAX_UID_CHARACTERS, UID
+from gateway.intake.header import is_uid
 from gateway.intake.partners import Partner
 from gateway.results.json import screening_result
 from gateway.screening.clinical import read_clinical
@@ -149,7 +149,7 @@ def read_order(
     uid = body.get("study_instance_uid")
     if source is not None and "s3" in source and "study_instance_uid" not in body:
         uid = ""
-    elif not isinstance(uid, str) or len(uid) > MAX_UID_CHARACTERS or not UID.fullmatch(uid):
+    elif not isinstance(uid, str) or not is_uid(uid):
         raise InvalidJsonError("study_instance_uid must be a UID.")
     installed = [name for name, manifest in manifests.items() if manifest.is_check]
     checks = body.get("checks", list(partner.checks or ()))

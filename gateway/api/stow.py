@@ -13,7 +13,7 @@ from gateway.api.service_url import service_url
 from gateway.exceptions import NotFoundError
 from gateway.instance import Instance
 from gateway.intake.dicom_json import JSON
-from gateway.intake.header import MAX_UID_CHARACTERS, UID
+from gateway.intake.header import is_uid
 from gateway.intake.multipart import boundary_of
 from gateway.intake.resend import same_pixels
 from gateway.intake.stow import PART_TYPE, Watcher, store
@@ -37,7 +37,7 @@ async def store_instances(request: web.Request) -> web.Response:
     boundary = boundary_of(request.headers.get("Content-Type", ""), part_type=PART_TYPE)
     need_json(request)
     study = request.match_info.get("study", "")
-    if study and (len(study) > MAX_UID_CHARACTERS or not UID.fullmatch(study)):
+    if study and not is_uid(study):
         raise NotFoundError("The address names no Study Instance UID.")
     tenant = request[PRINCIPAL].tenant
     partner = request.app[PARTNERS].for_key(tenant, request[PRINCIPAL].name)

@@ -18,7 +18,7 @@ from gateway.api.service_url import ROOT, service_url
 from gateway.api.slots import SLOTS
 from gateway.exceptions import NotAcceptableError, NotFoundError, PixelDataError
 from gateway.intake.dicom_json import JSON
-from gateway.intake.header import MAX_UID_CHARACTERS, UID
+from gateway.intake.header import is_uid
 from gateway.store.locate import StoredFile, stored_files
 from gateway.study.metadata import metadata
 from gateway.study.retrieve import explicit_file
@@ -99,11 +99,7 @@ async def files_of(request: web.Request) -> list[StoredFile]:
         When there are none.
     """
     named = request.match_info
-    if not all(
-        len(uid) <= MAX_UID_CHARACTERS and UID.fullmatch(uid)
-        for name, uid in named.items()
-        if name in ("study", "series", "instance")
-    ):
+    if not all(is_uid(named[name]) for name in ("study", "series", "instance") if name in named):
         raise NotFoundError("The address names no UID.")
     async with request.app[DATABASE].connection() as connection:
         files = await stored_files(

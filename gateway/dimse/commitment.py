@@ -13,8 +13,9 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from gateway.dimse.status import CLASS_CONFLICT, NO_SUCH_INSTANCE
-from gateway.dimse.syntaxes import IMPLICIT, is_uid
+from gateway.dimse.syntaxes import IMPLICIT
 from gateway.exceptions import DimseError
+from gateway.intake.header import is_uid
 from gateway.store.commitments import Commitment, held
 from gateway.store.database import Connection
 

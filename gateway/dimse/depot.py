@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from gateway.dimse.part10 import part10_head
 from gateway.dimse.sender import Label, Sender
 from gateway.dimse.shelf import Kept, Shelf
-from gateway.dimse.syntaxes import is_uid
 from gateway.exceptions import (
     InstanceTooLargeError,
     InvalidUidError,
@@ -21,11 +20,12 @@ from gateway.exceptions import (
 )
 from gateway.instance import Instance
 from gateway.intake.dataset import DEFLATED_SYNTAX
+from gateway.intake.header import is_uid
 from gateway.intake.resend import same_pixels
 from gateway.store.arrivals import note_arrivals
 from gateway.store.database import Connection, Database
-from gateway.store.index import Outcome, Status, add_instances
-from gateway.store.index_one import add_new_instance, study_day
+from gateway.store.index import Outcome, Status, add_instances, study_day
+from gateway.store.index_one import add_new_instance
 from gateway.store.objects import ObjectStore
 from gateway.store.retry import persist
 from gateway.store.segment import Buffer

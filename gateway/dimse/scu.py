@@ -22,7 +22,6 @@ from gateway.dimse.syntaxes import (
     IMPLICIT,
     PLAIN_SYNTAXES,
     VERIFICATION,
-    is_uid,
 )
 from gateway.exceptions import (
     OneScanError,
@@ -31,6 +30,7 @@ from gateway.exceptions import (
     PacsNotFoundError,
     UsageError,
 )
+from gateway.intake.header import is_uid
 
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
 """Study Root Query/Retrieve Information Model."""

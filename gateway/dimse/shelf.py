@@ -13,6 +13,7 @@ from gateway.exceptions import InstanceError, OneScanError
 from gateway.instance import Instance
 from gateway.intake.header import read_header
 from gateway.intake.receiver import SEGMENT_BYTES
+from gateway.intake.source import WrittenSource
 from gateway.store.growing import GrowingSegment
 from gateway.store.objects import GrowingObjects, ObjectStore, Writer
 from gateway.store.segment import Buffer
@@ -28,18 +29,6 @@ class Kept:
     instance: Instance
     durable: Future[None] = field(repr=False)
     """Done when the bytes are durable and visible under the instance's key."""
-
-
-class _Written:
-    """The bytes of one instance inside the segment that is being written."""
-
-    def __init__(self, writer: Writer, start: int) -> None:
-        self._writer = writer
-        self._start = start
-        self.size = writer.offset - start
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return self._writer.read_at(self._start + offset, max(0, min(length, self.size - offset)))
 
 
 class Shelf:
@@ -104,7 +93,7 @@ class Shelf:
         """
         writer = self._writer
         assert writer is not None
-        written = _Written(writer, self._start)
+        written = WrittenSource(writer, self._start)
         if isinstance(writer, GrowingSegment):
             self._durable = self._executor.submit(writer.publish)
             instance = read_header(written, object_key=writer.key, object_offset=self._start)

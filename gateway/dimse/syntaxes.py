@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from pynetdicom import sop_class
 from pynetdicom.service_class import ServiceClass, StorageServiceClass
+
+from gateway.intake.header import is_uid
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 COMMITMENT: Final = "1.2.840.10008.1.20.1"
@@ -60,14 +61,6 @@ TRANSFER_SYNTAXES: dict[str, str] = {
 
 PLAIN_SYNTAXES = (EXPLICIT, IMPLICIT, "1.2.840.10008.1.2.2")
 """In our order, for services other than storage and where no compressed one comes before."""
-
-MAX_UID = 64
-_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
-
-
-def is_uid(text: str) -> bool:
-    """Tell whether a text is a UID."""
-    return len(text) <= MAX_UID and _UID.fullmatch(text) is not None
 
 
 def is_storage(abstract_syntax: str) -> bool:

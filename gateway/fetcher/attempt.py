@@ -211,20 +211,12 @@ async def _give_up(kit: FetchKit, claim: Claim, error: Exception) -> str:
         code=error.code if isinstance(error, OneScanError) else type(error).__name__,
         exc_info=None if known else error,
     )
-    row = {
-        "screening_id": claim.screening_id,
-        "tenant": claim.tenant,
-        "attempt": claim.attempt,
-        "worker": claim.worker,
-        "lane": claim.lane,
-        "checks": claim.order.checks,
-    }
     try:
         again = await persist(
             kit.database,
             lambda c: screenings.give_up_attempt(
                 c,
-                row,
+                claim.row,
                 max_attempts=0 if isinstance(error, HOPELESS) else kit.worker.max_attempts,
                 code=error.code if isinstance(error, OneScanError) else "internal",
                 message=str(error) if known else type(error).__name__,

@@ -44,6 +44,13 @@ MAX_UID_CHARACTERS = 64
 """PS3.5, 9.1."""
 
 UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+
+def is_uid(text: str) -> bool:
+    """Tell whether a text is a UID."""
+    return len(text) <= MAX_UID_CHARACTERS and UID.fullmatch(text) is not None
+
+
 """Components with leading zeros, which PS3.5 forbids and devices send, are taken."""
 
 CT_CLASSES = frozenset(
@@ -286,7 +293,7 @@ class _Header:
         uid = (self._raw(tag) or b"").strip(b" \0").decode("latin_1")
         if not uid:
             raise MissingUidError(f"{name} is missing or empty.")
-        if len(uid) > MAX_UID_CHARACTERS or not UID.fullmatch(uid):
+        if not is_uid(uid):
             raise InvalidUidError(f"{name} is not a UID.")
         return uid
 

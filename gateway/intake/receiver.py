@@ -10,6 +10,7 @@ from gateway.exceptions import InstanceError, StoreUnavailableError, WrongStudyE
 from gateway.instance import Instance
 from gateway.intake.dataset import HEAD_BYTES, media_storage_uids
 from gateway.intake.header import UID, read_header
+from gateway.intake.source import WrittenSource
 from gateway.store.objects import ObjectStore, Writer
 
 SEGMENT_BYTES = 1024**3
@@ -49,18 +50,6 @@ class Received:
     error: InstanceError | None = None
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
-
-
-class _Part:
-    """The bytes of one part inside the segment that is being written."""
-
-    def __init__(self, writer: Writer, start: int) -> None:
-        self._writer = writer
-        self._start = start
-        self.size = writer.offset - start
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return self._writer.read_at(self._start + offset, max(0, min(length, self.size - offset)))
 
 
 class Receiver:
@@ -137,7 +126,7 @@ class Receiver:
         return self._writers[-1]
 
     def _keep(self, writer: Writer) -> None:
-        part = _Part(writer, self._start)
+        part = WrittenSource(writer, self._start)
         try:
             instance = read_header(part, object_key=writer.key, object_offset=self._start)
             if self._study and instance.study_instance_uid != self._study:
@@ -149,7 +138,7 @@ class Receiver:
             self.received.append(Received(len(self.received) + 1, instance))
 
     def _refuse(self, writer: Writer, error: InstanceError) -> None:
-        head = _Part(writer, self._start).read_at(0, HEAD_BYTES)
+        head = WrittenSource(writer, self._start).read_at(0, HEAD_BYTES)
         sop_class, sop_instance = (
             uid if UID.fullmatch(uid) else "" for uid in media_storage_uids(head)
         )

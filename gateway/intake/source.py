@@ -6,6 +6,8 @@ import io
 import os
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from gateway.store.objects import Writer
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -55,3 +57,16 @@ class DescriptorSource:
     def read_at(self, offset: int, length: int) -> bytes:
         """Read a range; shorter than `length` only at the end."""
         return os.pread(self._fd, max(0, min(length, self.size - offset)), self._offset + offset)
+
+
+class WrittenSource:
+    """What was written into a segment from an offset on, while it is still being written."""
+
+    def __init__(self, writer: Writer, start: int) -> None:
+        self._writer = writer
+        self._start = start
+        self.size = writer.offset - start
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Read a range; shorter than `length` only at the end."""
+        return self._writer.read_at(self._start + offset, max(0, min(length, self.size - offset)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.screening.findings import CheckResult, by_urgency
+from gateway.store.screenings import FINAL_STATES
 
 DISCLAIMER = (
     "The reference networks are trained on synthetic phantoms. "
@@ -47,18 +48,13 @@ def screening_result(
         Plain values; the checks most urgent first, those without a result not among them.
     """
     study = row["result"] or {}
-    final = row["state"] in ("done", "failed", "cancelled")
+    final = row["state"] in FINAL_STATES
     return {
         "screening_id": str(row["screening_id"]),
         "study": {"study_instance_uid": row["study_instance_uid"]},
         "state": row["state"],
         "stage": row["state"] if final or row["state"] == "accepted" else stage,
-        "version": row["version"],
-        "supersedes": str(row["supersedes"]) if row["supersedes"] else None,
-        "attempt": row["attempt"],
-        "lane": row["lane"],
-        "exam_context": row["exam_context"] or "unknown",
-        "requested_checks": list(row["checks"]),
+        **order_json(row),
         "checks": [r.to_json() for r in by_urgency([check_result(item) for item in released])],
         "plan": row["plan"],
         "quality": study.get("quality"),
@@ -66,6 +62,26 @@ def screening_result(
         "anatomy": study.get("anatomy"),
         "timings": study.get("timings"),
         "provenance": study.get("provenance"),
+        **ending_json(row),
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def order_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Show what was asked for, as every view of a screening does."""
+    return {
+        "version": row["version"],
+        "supersedes": str(row["supersedes"]) if row["supersedes"] else None,
+        "attempt": row["attempt"],
+        "lane": row["lane"],
+        "exam_context": row["exam_context"] or "unknown",
+        "requested_checks": list(row["checks"]),
+    }
+
+
+def ending_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Show how and when it ended, as every view of a screening does."""
+    return {
         "error": (
             {"code": row["error_code"], "message": row["error_message"]}
             if row["state"] == "failed"
@@ -74,7 +90,6 @@ def screening_result(
         "created_at": _time(row["created_at"]),
         "started_at": _time(row["started_at"]),
         "finished_at": _time(row["finished_at"]),
-        "disclaimer": DISCLAIMER,
     }
 
 

@@ -112,18 +112,24 @@ async def add_instances(
     return outcomes
 
 
-async def one_instance(
-    connection: Connection, tenant: str, study_instance_uid: str, sop_instance_uid: str
-) -> Instance | None:
-    """Read one instance with its frames; None when it is not there."""
+async def study_day(connection: Connection, tenant: str, study_instance_uid: str) -> date | None:
+    """Give the day of a study; None for one that is not there."""
     cursor = await connection.execute(
         "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s",
         (tenant, study_instance_uid),
     )
     row = await cursor.fetchone()
-    if row is None:
+    return row["day"] if row else None
+
+
+async def one_instance(
+    connection: Connection, tenant: str, study_instance_uid: str, sop_instance_uid: str
+) -> Instance | None:
+    """Read one instance with its frames; None when it is not there."""
+    day = await study_day(connection, tenant, study_instance_uid)
+    if day is None:
         return None
-    found = await _select(connection, tenant, study_instance_uid, row["day"], [sop_instance_uid])
+    found = await _select(connection, tenant, study_instance_uid, day, [sop_instance_uid])
     return found[0] if found else None
 
 
@@ -131,14 +137,10 @@ async def study_instances(
     connection: Connection, tenant: str, study_instance_uid: str
 ) -> list[Instance]:
     """Read every instance of a study with its frames; empty for a study that is not there."""
-    cursor = await connection.execute(
-        "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s",
-        (tenant, study_instance_uid),
-    )
-    row = await cursor.fetchone()
-    if row is None:
+    day = await study_day(connection, tenant, study_instance_uid)
+    if day is None:
         return []
-    return await _select(connection, tenant, study_instance_uid, row["day"], None)
+    return await _select(connection, tenant, study_instance_uid, day, None)
 
 
 def _judge(
@@ -240,6 +242,16 @@ def _frame(row: Sequence[Any]) -> Frame:
     return Frame(**values)
 
 
+def frame_values(frame: Frame) -> dict[str, Any]:
+    """Give a frame's values as its row has them, by column and in the columns' order."""
+    values = {name: getattr(frame, name) for name in FRAME_COLUMNS}
+    for name in TUPLES:
+        if values[name] is not None:
+            values[name] = list(values[name])
+    values["fragments"] = [n for pair in frame.fragments for n in pair]
+    return values
+
+
 async def _copy(
     connection: Connection, tenant: str, days: dict[str, date], instances: Sequence[Instance]
 ) -> None:
@@ -259,9 +271,5 @@ async def _copy(
             for item in instances:
                 study, series = item.study_instance_uid, item.series_instance_uid
                 for frame in item.frames:
-                    values = {name: getattr(frame, name) for name in FRAME_COLUMNS}
-                    for name in TUPLES:
-                        if values[name] is not None:
-                            values[name] = list(values[name])
-                    values["fragments"] = [n for pair in frame.fragments for n in pair]
-                    await copy.write_row((tenant, days[study], study, series, *values.values()))
+                    row = (tenant, days[study], study, series, *frame_values(frame).values())
+                    await copy.write_row(row)

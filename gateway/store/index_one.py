@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from gateway.instance import Instance
 from gateway.store.database import Connection
 from gateway.store.describe import describe
-from gateway.store.index import FRAME_COLUMNS, INSTANCE_COLUMNS, TUPLES
+from gateway.store.index import FRAME_COLUMNS, INSTANCE_COLUMNS, frame_values
 
 MAX_FRAMES = 16
 """An instance of more is copied in bulk by `gateway.store.index`."""
@@ -64,17 +64,8 @@ async def add_new_instance(
             await connection.execute(LOCK, (tenant, study))
             added = await connection.execute(ADD_INSTANCE, values)
             for frame in instance.frames:
-                of_frame = {name: getattr(frame, name) for name in FRAME_COLUMNS}
-                for name in TUPLES:
-                    if of_frame[name] is not None:
-                        of_frame[name] = list(of_frame[name])
-                of_frame["fragments"] = [n for pair in frame.fragments for n in pair]
-                of_frame |= {
-                    "tenant": tenant,
-                    "study": study,
-                    "series": instance.series_instance_uid,
-                }
-                await connection.execute(ADD_FRAME, of_frame)
+                place = {"tenant": tenant, "study": study, "series": instance.series_instance_uid}
+                await connection.execute(ADD_FRAME, frame_values(frame) | place)
             await describe(connection, tenant, {study: day}, new=[instance], changed=[instance])
         row = await added.fetchone()
     except psycopg.IntegrityError:  # its study or its day was dropped
@@ -83,13 +74,3 @@ async def add_new_instance(
         await connection.rollback()
         return None
     return day
-
-
-async def study_day(connection: Connection, tenant: str, study_instance_uid: str) -> date | None:
-    """Give the day of a study; None for one that is not there."""
-    cursor = await connection.execute(
-        "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s",
-        (tenant, study_instance_uid),
-    )
-    row = await cursor.fetchone()
-    return row["day"] if row else None

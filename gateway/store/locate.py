@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.store.database import Connection
+from gateway.store.index import study_day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +42,11 @@ async def stored_files(
     list of StoredFile
         Empty when there is no such thing in this tenant.
     """
-    cursor = await connection.execute(
-        "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s",
-        (tenant, study_instance_uid),
-    )
-    row = await cursor.fetchone()
-    if row is None:
+    day = await study_day(connection, tenant, study_instance_uid)
+    if day is None:
         return []
     where = "i.tenant = %s AND i.day = %s AND i.study_instance_uid = %s"
-    values: list[Any] = [tenant, row["day"], study_instance_uid]
+    values: list[Any] = [tenant, day, study_instance_uid]
     if series_instance_uid:
         where += " AND i.series_instance_uid = %s"
         values.append(series_instance_uid)

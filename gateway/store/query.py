@@ -14,6 +14,7 @@ from typing import Any
 from gateway.exceptions import InvalidQueryError
 from gateway.intake.attributes import ATTRIBUTES
 from gateway.store.database import Connection
+from gateway.store.index import study_day
 from gateway.store.matching import KEYS, LEVELS, Condition, Level, condition_of
 
 MAX_OFFSET = 1_000_000
@@ -191,11 +192,8 @@ async def _day(connection: Connection, tenant: str, query: Query) -> Condition |
     uid = query.keys.get("StudyInstanceUID", "").strip(" \0")
     if not uid:
         return None
-    cursor = await connection.execute(
-        "SELECT day FROM studies WHERE tenant = %s AND study_instance_uid = %s", (tenant, uid)
-    )
-    row = await cursor.fetchone()
-    return Condition("i.day = %s", (row["day"],)) if row else None
+    day = await study_day(connection, tenant, uid)
+    return None if day is None else Condition("i.day = %s", (day,))
 
 
 async def _studies(

@@ -235,19 +235,11 @@ async def _give_up(workshop: Workshop, claim: Claim, error: Exception) -> str:
         exc_info=error,
     )
     code = error.code if isinstance(error, OneScanError) else "internal"
-    row = {
-        "screening_id": claim.screening_id,
-        "tenant": claim.tenant,
-        "attempt": claim.attempt,
-        "worker": claim.worker,
-        "lane": claim.lane,
-        "checks": claim.order.checks,
-    }
     try:
         again = await workshop.persist(
             lambda c: screenings.give_up_attempt(
                 c,
-                row,
+                claim.row,
                 max_attempts=workshop.settings.worker.max_attempts,
                 code=code,
                 message=str(error) if isinstance(error, OneScanError) else type(error).__name__,

@@ -22,8 +22,8 @@ from gateway.intake.header import read_header
 from gateway.intake.partners import Partner
 from gateway.settings import StoreSettings
 from gateway.store.database import Database
-from gateway.store.index import add_instances
-from gateway.store.index_one import add_new_instance, study_day
+from gateway.store.index import add_instances, study_day
+from gateway.store.index_one import add_new_instance
 from gateway.store.keys import ensure_tenant
 from gateway.store.objects import FolderObjects
 from gateway.store.s3 import S3Objects

@@ -79,16 +79,13 @@ async def failed(client: Client) -> dict[str, Any]:
     made = await order(client, lane="stat", clinical={"alt": {"value": 40, "unit": "U/L"}})
     claim = await claimed(client, made)
     async with database(client).connection() as connection:
-        row = {
-            "screening_id": claim.screening_id,
-            "tenant": claim.tenant,
-            "attempt": claim.attempt,
-            "worker": claim.worker,
-            "lane": claim.lane,
-            "checks": claim.order.checks,
-        }
         await screenings.give_up_attempt(
-            connection, row, max_attempts=1, code="crashed", message="It died.", reason="crashed"
+            connection,
+            claim.row,
+            max_attempts=1,
+            code="crashed",
+            message="It died.",
+            reason="crashed",
         )
     return made
 
