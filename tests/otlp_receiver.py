@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,6 +95,8 @@ def receiving_spans() -> Iterator[OtlpReceiver]:
 
 
 def _spans(body: bytes) -> list[Sent]:
+    if body.startswith(b"{"):
+        return _spans_of_json(json.loads(body))
     told = ExportTraceServiceRequest.FromString(body)
     return [
         Sent(
@@ -110,6 +113,30 @@ def _spans(body: bytes) -> list[Sent]:
         for group in told.resource_spans
         for scope in group.scope_spans
         for span in scope.spans
+    ]
+
+
+def _spans_of_json(told: Any) -> list[Sent]:
+    """Read what Triton's exporter sends; OTLP's JSON has IDs in hexadecimal digits."""
+
+    def attributes(pairs: Any) -> dict[str, Any]:
+        return {pair["key"]: next(iter(pair["value"].values()), None) for pair in pairs}
+
+    return [
+        Sent(
+            name=span["name"],
+            service=attributes(group["resource"]["attributes"]).get("service.name", ""),
+            trace_id=span["traceId"].lower(),
+            span_id=span["spanId"].lower(),
+            parent_id=span.get("parentSpanId", "").lower(),
+            kind=0,
+            status=0,
+            attributes=attributes(span.get("attributes", [])),
+            seconds=(int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])) / 1e9,
+        )
+        for group in told["resourceSpans"]
+        for scope in group["scopeSpans"]
+        for span in scope["spans"]
     ]
 
 

@@ -202,6 +202,8 @@ class FanOut:
         else:
             result = seen
         span.set({"onescan.state": result.state, "onescan.reason": result.reason or ""})
+        if result.state == "failed":
+            span.fail(result.reason or "failed")
         await self.release(result)
 
     async def _with_mask(
