@@ -17,6 +17,7 @@ from gateway.dimse.depot import Depot
 from gateway.dimse.negotiation import APPLICATION_CONTEXT, Proposal
 from gateway.dimse.reporter import Reporter
 from gateway.dimse.sender import Sender
+from gateway.dimse.watch import IntakeWatch
 from gateway.exceptions import UsageError
 from gateway.intake.partners import Partner, Partners
 from gateway.intake.partners_reader import load_partners
@@ -77,6 +78,7 @@ class DimseServer:
         self.database = database
         self.draining = False
         self.port = 0
+        self.watch = IntakeWatch(database)
         self._partners = partners
         self._executor = ThreadPoolExecutor(2 * self.settings.max_associations + 2, "dimse")
         self.depot = Depot(
@@ -106,6 +108,7 @@ class DimseServer:
         async with self.database.connection() as connection:
             for tenant in sorted(tenants | {self.settings.open_tenant} - {""}):
                 await ensure_tenant(connection, tenant)
+        await self.watch.start()
         try:
             self._server = await asyncio.start_server(
                 self._connected,
@@ -132,6 +135,7 @@ class DimseServer:
             self._server.close()
         log.info("onescan.dimse.draining", associations=len(self._associations))
         await self._reporter.stop()
+        await self.watch.stop()
         for association in list(self._associations):
             association.drain()
         with contextlib.suppress(TimeoutError):

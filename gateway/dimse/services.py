@@ -182,6 +182,7 @@ class Store(Task):
             sop_instance_uid=str(command.get(AFFECTED_INSTANCE, "")),
             transfer_syntax_uid=context.transfer_syntax,
         )
+        self._watch, self._tenant = services.server.watch, services.sender.partner.tenant
         self._delivery: Delivery | None = Delivery(
             services.server.depot, services.sender, services.shelf, label
         )
@@ -190,6 +191,7 @@ class Store(Task):
         """Write the file's head; when it is refused the data set is read and let go."""
         assert self._delivery is not None
         try:
+            self._watch.refuse_when_suspended(self._tenant)
             await self._delivery.begin()
         except OneScanError as error:
             self._refuse(error)

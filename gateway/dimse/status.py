@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.exceptions import (
     InstanceError,
+    IntakeSuspendedError,
     OneScanError,
     OverloadedError,
     StorageFullError,
@@ -28,7 +29,7 @@ MISMATCH: Final = 0xA900
 
 CANNOT_UNDERSTAND: Final = 0xC000
 
-RESOURCES = (StorageFullError, StoreUnavailableError, OverloadedError)
+RESOURCES = (StorageFullError, StoreUnavailableError, OverloadedError, IntakeSuspendedError)
 """Come and go: the sender may try again."""
 
 
