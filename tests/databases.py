@@ -40,11 +40,14 @@ def running_postgres() -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """Make a migrated database and drop it afterwards; gives its URL."""
+def fresh_database(server_url: str, template: str = TEMPLATE) -> Iterator[str]:
+    """Make a migrated database and drop it afterwards; gives its URL.
+
+    With PostgreSQL's own template, ``template1``, it is empty.
+    """
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield named(server_url, name)
         finally:

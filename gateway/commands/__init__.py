@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.commands import (
     archive,
     audit,
+    backup,
     calibrate,
     demo,
     dimse,
@@ -19,6 +20,7 @@ from gateway.commands import (
     ops,
     partners,
     phantom,
+    restore,
     pool,
     screen,
     serve,
