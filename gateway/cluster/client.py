@@ -132,7 +132,7 @@ class Cluster:
                 name,
                 self.namespace,
                 body={"preconditions": {"uid": uid}},
-                _content_type="application/json",
+                _headers={"Content-Type": "application/json"},
             )
         except ClusterNotFoundError:
             return False

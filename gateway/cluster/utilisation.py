@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import re
@@ -163,7 +164,9 @@ def _samples(text: str, namespace: str) -> list[tuple[str, str, float]]:
         for sample in families[metric].samples if metric in families else ():
             labels = sample.labels
             pod = labels.get("pod", "")
-            if labels.get("namespace") == namespace and pod not in known:
+            if labels.get("namespace") != namespace or pod in known:
+                continue
+            if math.isfinite(sample.value):
                 found.append((pod, labels.get("modelName", ""), sample.value / full))
     return found
 
@@ -174,7 +177,7 @@ def _summed(
     of_pod: dict[str, list[float]] = {}
     models: dict[str, str] = {}
     for pod, model, value in samples:
-        if pod in pods and math.isfinite(value):
+        if pod in pods:
             of_pod.setdefault(pod, []).append(value)
             if model:
                 models[pod] = model
@@ -195,21 +198,20 @@ def _query(
         for prefix in ("exported_", "")
     ]
     query = " or ".join(expression.replace("{selector}", selector) for selector in wanted)
-    address = settings.prometheus_url.rstrip("/") + "/api/v1/query"
-    request = urllib.request.Request(
-        address,
-        data=urllib.parse.urlencode({"query": query}).encode(),
-        headers={"Accept": "application/json"},
-    )
     try:
+        request = urllib.request.Request(
+            settings.prometheus_url.rstrip("/") + "/api/v1/query",
+            data=urllib.parse.urlencode({"query": query}).encode(),
+            headers={"Accept": "application/json"},
+        )
         with urllib.request.urlopen(request, timeout=settings.timeout_seconds) as response:
             answer = json.loads(response.read(MOST_BYTES))
     except urllib.error.HTTPError as error:
         raise ClusterError(f"Prometheus answers {error.code}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ClusterError(f"Prometheus does not answer: {type(error).__name__}.") from None
     try:
-        return [_series(item) for item in _vector(answer)]
+        return [told for told in map(_series, _vector(answer)) if math.isfinite(told[2])]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise ClusterError("Prometheus' answer is not a vector.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 from gateway.commands.output import as_json
@@ -18,7 +19,6 @@ WAIT_SECONDS = 600.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verbs; without one the pools are shown."""
-    parser.set_defaults(verb="show")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     parser.add_argument("--pool", metavar="NAME", help="this pool only")
     parser.add_argument(
@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what an hour of a GPU costs, by its type or resource; may be repeated",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
-    verbs.add_parser("show", help="show all of it, as without a verb")
     drain = verbs.add_parser("drain", help="take nothing more, wait, then delete or scale")
     resume = verbs.add_parser("resume", help="take screenings again")
     for verb in (drain, resume):
@@ -72,7 +71,7 @@ def _show(args: argparse.Namespace, settings: Settings) -> int:
     from gateway.commands.pool_tables import print_pools
     from gateway.commands.pool_view import view_pools
 
-    if not args.hours > 0:
+    if not 0 < args.hours < math.inf:
         raise UsageError("--hours takes a number above 0.")
     prices = Prices([*pairs_of(settings.cluster.gpu_hour_prices), *args.gpu_hour_price])
     view = view_pools(settings, prices, hours=args.hours, only=args.pool)

@@ -95,6 +95,17 @@ def test_dimse_knows_intake_and_store_only() -> None:
     assert not offenders(sources(*(f"gateway/{room}" for room in rooms)), "gateway.dimse")
 
 
+def test_only_the_cluster_package_imports_kubernetes() -> None:
+    """Everyone else speaks to the cluster through gateway.cluster, which knows no other room."""
+    assert sources("gateway/cluster")
+    others = [p for p in sources("gateway") if "cluster" not in p.parts]
+    assert not offenders(others, "kubernetes")
+    rooms = ("api", "commands", "dimse", "intake", "runtime", "screening", "store", "triton")
+    assert not offenders(
+        sources("gateway/cluster"), "gateway.worker", *(f"gateway.{room}" for room in rooms)
+    )
+
+
 def test_model_py_files_only_translate() -> None:
     """A model.py has no arithmetic operator outside slices and string building."""
     paths = [
