@@ -75,6 +75,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
   x StorageFullError                 507
   x FolderOfAnotherNodeError         500, a folder of objects serves one node
   x StoreUnavailableError            503
+  x MigrationError                   500, the database is not as an earlier release left it
   x BackupError                      500, a backup or restore did not come to its end
     + NoBackupError                  404
     + DamagedBackupError             something of it is missing or changed
@@ -610,6 +611,12 @@ class StoreUnavailableError(OneScanError):
 
     code = "store.unavailable"
     status = 503
+
+
+class MigrationError(OneScanError):
+    """The database cannot be brought to this version's schema; nothing of it was changed."""
+
+    code = "store.migration"
 
 
 class BackupError(OneScanError):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+import psycopg
+
 from gateway.commands.serve import require_database
+from gateway.exceptions import MigrationError, StoreUnavailableError
 from gateway.settings import Settings
 
 NAME = "migrate"
@@ -27,7 +30,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     require_database(settings)
     url = settings.store.database_url
-    migrate(url)
+    try:
+        migrate(url)
+    except psycopg.OperationalError as error:
+        raise StoreUnavailableError(f"The database: {error}") from None
+    except psycopg.Error as error:
+        said = str(error).splitlines()[0]
+        raise MigrationError(
+            f"The database cannot be brought to this version's schema: {said}; nothing of it was"
+            " changed. If a restore into it was broken off, make it empty and restore again."
+        ) from None
     print("The database has this version's schema.")
     if args.scaler_role:
         grant_scaler(url, args.scaler_role)

@@ -10,6 +10,7 @@ import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -22,7 +23,8 @@ LOCK = 0x6F6E_6573_6361_6E
 def migrate(url: str) -> None:
     """Migrate a database to the newest schema, in one transaction; blocks.
 
-    Does nothing on a database that is up to date. Safe to call from several processes at once.
+    Does nothing on a database that is up to date, or of a newer release, beside whose pods this
+    one's may still run. Safe to call from several processes at once.
 
     Parameters
     ----------
@@ -45,10 +47,20 @@ def migrate(url: str) -> None:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
             config.set_main_option("path_separator", "os")
+            if _is_newer(connection, config):
+                return
             command.upgrade(config, "head")
             _migrate_queue(connection.connection.driver_connection)
     except sqlalchemy.exc.DBAPIError as error:
         raise error.orig or error from None
+
+
+def _is_newer(connection: sqlalchemy.Connection, config: Config) -> bool:
+    if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.scalar(sqlalchemy.text("SELECT version_num FROM alembic_version"))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    return found is not None and head is not None and found > head
 
 
 def _migrate_queue(connection: Any) -> None:
