@@ -87,6 +87,17 @@ fuzz: setup-dev
 fuzz-api: setup-dev
 	$(BIN)/pytest tests/integration/test_api_fuzz.py --fuzz-examples 400 --timeout 0
 
+# The Helm chart: lint, every profile rendered and held to the schemas, its queries on a database.
+.PHONY: chart
+chart: setup-dev
+	$(BIN)/python helm/values_table.py
+	@for values in "" values-edge.yaml values-national.yaml ci/minimal-values.yaml ci/all-values.yaml; do \
+	  $(BIN)/helm lint --strict --quiet helm/onescan $${values:+--values helm/onescan/$$values} && \
+	  $(BIN)/helm template onescan helm/onescan $${values:+--values helm/onescan/$$values} >/dev/null && \
+	  echo "helm/onescan $${values:-values.yaml}: renders" || exit 1; \
+	done
+	$(BIN)/pytest tests/chart
+
 clean:
 	rm -rf .venv demo test-artefacts .mypy_cache .ruff_cache .pytest_cache
 

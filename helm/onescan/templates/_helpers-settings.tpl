@@ -83,6 +83,11 @@ ONESCAN_WORKER__DRAIN_SECONDS: {{ .Values.worker.drainSeconds | quote }}
 ONESCAN_TRITON__START_TIMEOUT_SECONDS: {{ .Values.triton.startTimeoutSeconds | quote }}
 ONESCAN_TRITON__EXIT_TIMEOUT_SECONDS: {{ .Values.triton.exitTimeoutSeconds | quote }}
 {{- range $name, $value := .Values.settings }}
-{{ $name }}: {{ $value | toString | quote }}
+{{ $name }}: {{ include "onescan.text" $value | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* A number, text or truth as text. Helm reads numbers of files as floats, and would write 1e+09. */}}
+{{- define "onescan.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toString . }}{{ end -}}
 {{- end -}}
