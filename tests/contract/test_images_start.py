@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -12,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -41,7 +42,21 @@ def environ(image: str, home: Path, **more: str) -> dict[str, str]:
     ours = {name: value for name, value in said.items() if name.startswith("ONESCAN_")}
     ours |= {name: "127.0.0.1" for name in ours if name.endswith("HOST")}
     outer = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
+    outer["PYTHONDONTWRITEBYTECODE"] = said["PYTHONDONTWRITEBYTECODE"]
     return outer | ours | {"ONESCAN_HOME": str(home), "HOME": str(home)} | more
+
+
+def watched(strace: str, trace: Path, command: list[str]) -> list[str]:
+    """Write down each file that the command opens for writing, makes, moves or removes."""
+    calls = "trace=open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"
+    return [strace, "-D", "-f", "-qq", "-e", calls, "-o", str(trace), *command]
+
+
+def written(trace: Path) -> set[Path]:
+    changing = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|mkdir|rename|unlink|creat\(")
+    lines = trace.read_text(encoding="utf-8", errors="replace").splitlines()
+    paths = (re.search(r'"([^"]*)"', line) for line in lines if changing.search(line))
+    return {Path(path[1]) for path in paths if path} - {Path("/dev/null")}
 
 
 def free_port() -> int:
@@ -96,8 +111,15 @@ def migrated(database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_api_worker_and_listener_start(migrated: str, tmp_path: Path) -> None:
-    """All three answer their probes and end with 0 on SIGTERM; the worker waits for Triton."""
+def test_api_worker_and_listener_start(
+    migrated: str, tmp_path: Path, need_tool: Callable[[str], str]
+) -> None:
+    """All three answer their probes, end with 0 on SIGTERM, and write under their mounts alone.
+
+    The worker waits for Triton meanwhile.
+    """
+    strace = need_tool("strace")
+    home = tmp_path / "home"
     ports = {name: free_port() for name in ("serve", "worker", "dimse", "scp")}
     more = {
         "DATABASE_URL": migrated,
@@ -111,8 +133,8 @@ def test_api_worker_and_listener_start(migrated: str, tmp_path: Path) -> None:
     probes = {"serve": "livez", "worker": "livez", "dimse": "metrics"}
     started = {
         name: subprocess.Popen(
-            command("gateway", name),
-            env=environ("gateway", tmp_path, **more),
+            watched(strace, tmp_path / name, command("gateway", name)),
+            env=environ("gateway", home, **more),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -134,6 +156,11 @@ def test_api_worker_and_listener_start(migrated: str, tmp_path: Path) -> None:
     assert {name: process.returncode for name, process in started.items()} == dict.fromkeys(
         probes, 0
     ), said
+    mounts = (home, Path("/dev/shm"))
+    for name in probes:
+        paths = written(tmp_path / name)
+        assert [one for one in paths if not any(map(one.is_relative_to, mounts))] == [], name
+        assert paths or name != "worker"  # its first region
 
 
 def test_triton_is_begun_by_its_image(tmp_path: Path) -> None:
