@@ -52,7 +52,8 @@ LABEL org.opencontainers.image.title="onescan-gateway" \
 RUN groupadd --gid 10001 onescan \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/onescan \
       --shell /usr/sbin/nologin onescan \
- && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/onescan /run/onescan \
+ && install --directory --owner=10001 --group=10001 --mode=0700 \
+      /var/lib/onescan /var/lib/onescan/banks /run/onescan \
  && python -m pip uninstall --yes --quiet --root-user-action=ignore setuptools wheel pip
 COPY --from=gateway-env /opt/onescan /opt/onescan
 # All state is under /var/lib/onescan, /run/onescan, /dev/shm and /tmp: mount these, and the root
@@ -106,7 +107,8 @@ USER 0:0
 RUN groupadd --gid 10001 onescan \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/onescan \
       --shell /usr/sbin/nologin onescan \
- && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/onescan /run/onescan
+ && install --directory --owner=10001 --group=10001 --mode=0700 \
+      /var/lib/onescan /var/lib/onescan/banks /run/onescan
 COPY --from=triton-env /opt/onescan /opt/onescan
 COPY --chmod=0755 docker/until-told.sh /usr/local/bin/until-told
 # The Python backend's stub takes the site-packages of the python3 that is first on PATH.
