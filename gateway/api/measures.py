@@ -53,6 +53,8 @@ OBJECTS_EVERY_SECONDS = 30.0
 
 OBJECTS_TIMEOUT_SECONDS = 10.0
 
+COUNT_FAILED = "SELECT count(*) AS number FROM screenings WHERE state = 'failed'"
+
 log = get_logger("onescan.measures")
 
 
@@ -152,7 +154,5 @@ async def _measure_owed(connection: Connection) -> None:
     WEBHOOKS_PENDING.set(number)
     WEBHOOKS_OLDEST_SECONDS.set(oldest_seconds)
     AUDIT_LINES.set((await audit.head(connection)).line)
-    failed = await connection.execute(
-        "SELECT count(*) AS number FROM screenings WHERE state = 'failed'"
-    )
+    failed = await connection.execute(COUNT_FAILED)
     SCREENINGS_FAILED.set((await failed.fetchone() or {"number": 0})["number"])

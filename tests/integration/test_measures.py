@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.api.keys import DATABASE, OBJECTS
+from gateway.api.measures import COUNT_FAILED
 from gateway.metrics import REGISTRY
 from gateway.store.database import Database
 from gateway.store.orphans import LOCK, run_orphans
@@ -148,3 +149,11 @@ async def test_a_sweep_that_ran_through_is_told(
             await asyncio.sleep(0.1)
         task.cancel()
     assert ran() > started
+
+
+async def test_failed_screenings_are_counted_by_an_index(api: Client, database_url: str) -> None:
+    """A table of millions is not read through at every scrape."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")
+        rows = connection.execute(f"EXPLAIN {COUNT_FAILED}").fetchall()
+    assert any("screenings_failed" in row[0] for row in rows)
