@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ import aiohttp
 
 from gateway.exceptions import OneScanError, RequestError
 from gateway.instance import Instance
+from gateway.tls import pinned_context
 
 BATCH_BYTES = 256 * 1024**2
 """One STOW request: large enough that the fsync is shared, small enough to repeat."""
@@ -43,6 +45,20 @@ class GatewayError(OneScanError):
     status = 502
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a gateway is and how one is let in."""
+
+    url: str
+    """Base address, such as ``http://127.0.0.1:8042``."""
+
+    key: str = field(repr=False)
+    """API key."""
+
+    certificate: str = ""
+    """PEM file of the one certificate by which it is known; empty trusts what the machine does."""
+
+
 class GatewayClient:
     """Send instances, ask for screenings, wait for results.
 
@@ -52,15 +68,20 @@ class GatewayClient:
         Base address of the gateway, such as ``http://127.0.0.1:8042``.
     key
         API key.
+    certificate
+        PEM file of the one certificate by which it is known, whatever its name; empty trusts the
+        authorities that the machine does (or ``SSL_CERT_FILE``).
     """
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, certificate: str = "") -> None:
+        self._tls = pinned_context(certificate) if certificate else True
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._tls),
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300),
         )

@@ -32,6 +32,12 @@ class ApiSettings:
     key: str = field(default="", repr=False)
     """API key of the default tenant; empty means the one generated under the home."""
 
+    certificate: str = ""
+    """PEM file of the api's certificate, its chain included; with one it speaks HTTPS only."""
+
+    certificate_key: str = ""
+    """PEM file of its private key; empty means that the certificate's file has it."""
+
     trusted_proxies: str = ""
     """Addresses and networks, comma between, whose ``X-Forwarded-For`` is believed."""
 

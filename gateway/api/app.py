@@ -7,6 +7,7 @@ import dataclasses
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -73,6 +74,7 @@ from gateway.store.orphans import run_orphans
 from gateway.store.reaper import run_reaper
 from gateway.store.retention import run_retention
 from gateway.store.schema import is_current
+from gateway.tls import server_context
 
 TENANT = "default"
 """Tenant of the generated key."""
@@ -174,6 +176,7 @@ async def serve(settings: Settings) -> None:
     key = deployment_key(settings.home, settings.log.key)
     configure_logging("api", key)
     traces.start(settings.traces, "api", key)
+    tls = _tls(settings)
     app = make_app(settings)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -182,7 +185,7 @@ async def serve(settings: Settings) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.api.host, settings.api.port)
+        site = web.TCPSite(runner, settings.api.host, settings.api.port, ssl_context=tls)
         await site.start()
         log.info("onescan.api.started", host=settings.api.host, port=settings.api.port)
         await stopped.wait()
@@ -196,6 +199,15 @@ async def serve(settings: Settings) -> None:
     finally:
         await runner.cleanup()
         await asyncio.to_thread(traces.stop)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    api = settings.api
+    if api.certificate:
+        return server_context("ONESCAN_API__", api.certificate, api.certificate_key, "")
+    if api.certificate_key:
+        raise UsageError("ONESCAN_API__CERTIFICATE_KEY needs ONESCAN_API__CERTIFICATE.")
+    return None
 
 
 def with_key(settings: Settings) -> Settings:

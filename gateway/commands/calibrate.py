@@ -189,8 +189,8 @@ async def _screen(paths: list[Path], url: str | None, settings: Settings) -> lis
         tell_refused(found.refused)
         if not found.instances:
             raise UsageError("There is neither a result nor a DICOM instance among the negatives.")
-        async with gateway_of(url, settings) as (address, key):
-            return await screen(address, key, found.instances)
+        async with gateway_of(url, settings) as address:
+            return await screen(address, found.instances)
 
 
 def _table(found: Calibration) -> Table:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gateway.client import Address
 from gateway.commands.output import as_json
 from gateway.commands.screen import screen
 from gateway.commands.table import findings_table
@@ -67,7 +68,8 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
             say(f"  ready after {time.monotonic() - started:.1f} s at {server.url}")
             started = time.monotonic()
             with collect([folder], settings=settings.intake) as found:
-                [result] = await screen(server.url, server.key, found.instances)
+                address = Address(server.url, server.key, settings.api.certificate)
+                [result] = await screen(address, found.instances)
             say(f"  screened in {time.monotonic() - started:.1f} s")
         say("Stopped.")
     finally:

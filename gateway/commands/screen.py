@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.client import FINAL_STATES, GatewayClient
+from gateway.client import FINAL_STATES, Address, GatewayClient
 from gateway.commands.output import as_json
 from gateway.commands.refused import tell_failures, tell_refused
 from gateway.commands.table import findings_table, plan_table, report_console
@@ -67,17 +67,16 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
             raise NoInputError(f"No DICOM instance was found in {_names(args.paths)}.")
         if clinical:
             _one_patient(found.instances)
-        async with gateway_of(args.url, settings) as (url, key):
+        async with gateway_of(args.url, settings) as address:
             results = await screen(
-                url,
-                key,
+                address,
                 found.instances,
                 checks=args.checks.split(",") if args.checks else None,
                 clinical=clinical,
                 exam_context=args.exam_context,
             )
             if args.out:
-                await write_results(args.out, results, GatewayClient(url, key))
+                await write_results(args.out, results, client_of(address))
     if args.json:
         print(as_json(results[0] if len(results) == 1 else {"studies": results}), end="")
     else:
@@ -90,8 +89,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def screen(
-    url: str,
-    key: str,
+    address: Address,
     instances: list[Instance],
     *,
     checks: list[str] | None = None,
@@ -109,7 +107,7 @@ async def screen(
         transient=False,
         disable=not console.is_terminal,
     ) as progress:
-        async with GatewayClient(url, key) as client:
+        async with client_of(address) as client:
             total = sum(instance.object_length for instance in instances)
             sending = progress.add_task("send by STOW-RS", total=total, note="")
             failed = await client.store(
@@ -160,20 +158,26 @@ def _stage_index(stage: str) -> int:
 
 
 @contextlib.asynccontextmanager
-async def gateway_of(url: str | None, settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """Give address and key of the gateway to use.
+async def gateway_of(url: str | None, settings: Settings) -> AsyncIterator[Address]:
+    """Give the gateway to use.
 
     Without an address that is the server that runs on this home, or else one of our own.
     """
     from gateway.runtime.stack import embedded, running_url, stored_key
 
-    if not url and (running := await running_url(settings)):
-        url = running
+    key = settings.api.key or stored_key(settings)
     if url:
-        yield url, settings.api.key or stored_key(settings)
-        return
-    async with embedded(settings) as server:
-        yield server.url, server.key
+        yield Address(url, key)
+    elif running := await running_url(settings):
+        yield Address(running, key, settings.api.certificate)
+    else:
+        async with embedded(settings) as server:
+            yield Address(server.url, server.key, settings.api.certificate)
+
+
+def client_of(address: Address) -> GatewayClient:
+    """Make a client of a gateway."""
+    return GatewayClient(address.url, address.key, address.certificate)
 
 
 def _read_clinical(path: Path | None) -> dict[str, Any] | None:

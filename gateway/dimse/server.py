@@ -28,6 +28,7 @@ from gateway.store.database import Database
 from gateway.store.keys import ensure_tenant
 from gateway.store.objects import ObjectStore
 from gateway.store.open_objects import open_objects
+from gateway.tls import server_context
 
 Rejection = tuple[int, int, int]
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8, 9.3.4)."""
@@ -217,16 +218,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
         if dimse.key or dimse.client_ca:
             raise UsageError("ONESCAN_DIMSE__KEY and __CLIENT_CA need ONESCAN_DIMSE__CERTIFICATE.")
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(dimse.certificate, dimse.key or None)
-        if dimse.client_ca:
-            context.load_verify_locations(dimse.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"The certificate, key or CA of DIMSE cannot be used: {error}.") from error
-    return context
+    return server_context("ONESCAN_DIMSE__", dimse.certificate, dimse.key, dimse.client_ca)
 
 
 async def serve(settings: Settings) -> None:

@@ -15,9 +15,7 @@ OURS = ("DATABASE_URL", "ONESCAN_")
 """What Triton and the models' Python need not know."""
 
 
-def become_triton(
-    command: list[str], *, socket: Path, restart_file: str, banks: Path
-) -> NoReturn:
+def become_triton(command: list[str], *, socket: Path, restart_file: str, banks: Path) -> NoReturn:
     """Take away what a killed Triton left, and replace this process by a new one.
 
     Parameters

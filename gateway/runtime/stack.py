@@ -47,7 +47,7 @@ class Server:
     """A running embedded server."""
 
     url: str
-    """``http://host:port`` of the api."""
+    """``http://host:port`` of the api; ``https`` where it has a certificate."""
 
     key: str = dataclasses.field(repr=False)
     """API key of the default tenant."""
@@ -143,7 +143,9 @@ async def running_url(settings: Settings) -> str:
     path = settings.home / "run" / "url"
     address = urlsplit(path.read_text().strip() if path.is_file() else "")
     host, port = address.hostname, address.port
-    return address.geturl() if host and port and await answers(host, port, "/livez") else ""
+    tls = address.scheme == "https"
+    there = host and port and await answers(host, port, "/livez", tls=tls)
+    return address.geturl() if there else ""
 
 
 async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Server:
@@ -169,6 +171,7 @@ async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Serv
         triton=dataclasses.replace(settings.triton, url=triton_url),
     )
     host, drain_seconds = settings.api.host, settings.worker.drain_seconds
+    tls = bool(settings.api.certificate)
     await supervisor.start(  # first, since both take a second to begin and this one is not awaited
         _service(settings, "worker", "worker", _at_once, drain_seconds=drain_seconds)
     )
@@ -177,7 +180,7 @@ async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Serv
             settings,
             "api",
             "serve",
-            lambda: answers(host, port, "/livez"),
+            lambda: answers(host, port, "/livez", tls=tls),
             drain_seconds=settings.api.drain_seconds,
         )
     )
@@ -191,8 +194,8 @@ async def _start(settings: Settings, home: Home, supervisor: Supervisor) -> Serv
                 drain_seconds=dimse.drain_seconds,
             )
         )
-    await _until_serving(host, port, supervisor)
-    url = f"http://{settings.api.host}:{port}"
+    await _until_serving(host, port, supervisor, tls=tls)
+    url = f"{'https' if tls else 'http'}://{settings.api.host}:{port}"
     home.url.write_text(url)
     return Server(url, key, settings, supervisor)
 
@@ -261,10 +264,10 @@ async def _at_once() -> bool:
     return True
 
 
-async def _until_serving(host: str, port: int, supervisor: Supervisor) -> None:
+async def _until_serving(host: str, port: int, supervisor: Supervisor, *, tls: bool) -> None:
     """Wait until the api says that a study sent now would be screened."""
     deadline = time.monotonic() + WORKER_START_SECONDS
-    while not await answers(host, port, "/readyz"):
+    while not await answers(host, port, "/readyz", tls=tls):
         if supervisor.restarts["worker"]:
             raise RuntimeFailure(f"worker did not start: {supervisor.last_words('worker')}")
         if time.monotonic() > deadline:

@@ -14,11 +14,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 PREFIX = "whsec_"
 """Of a secret as its owner sees it."""
+
+TOLERANCE_SECONDS = 300
+"""An older one may be sent again by somebody else."""
 
 
 def derive(master: str, tenant: str, secret_id: UUID) -> bytes:
@@ -51,3 +55,26 @@ def headers(
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(signatures),
     }
+
+
+def read_secret(text: str) -> bytes:
+    """Read a secret as its owner was shown it.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    if not text.startswith(PREFIX):
+        raise ValueError(f"it does not begin with {PREFIX}")
+    return base64.b64decode(text.removeprefix(PREFIX), validate=True)
+
+
+def verify(secret: bytes, given: Mapping[str, str], body: bytes) -> bool:
+    """Tell whether one of the signatures in the headers is by the secret, and fresh."""
+    delivery_id, stamp = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
+    if not stamp.isdigit() or abs(time.time() - int(stamp)) > TOLERANCE_SECONDS:
+        return False
+    expected = headers([secret], delivery_id, int(stamp), body)["webhook-signature"]
+    said = given.get("webhook-signature", "").split(" ")
+    return any(hmac.compare_digest(expected.encode(), one.encode()) for one in said)
