@@ -49,6 +49,15 @@ class Site:
         await self._index(instances)
         return b"".join(SLICE + f"{study}/{n}".encode() for n in range(number))
 
+    async def store_many(self, number: int) -> None:
+        """Store studies of one instance each, in a segment each."""
+        instances = []
+        for index in range(number):
+            writer = self.objects.begin()
+            instances += self._write(writer, f"1.2.3.{index}", [0])
+            writer.commit()
+        await self._index(instances)
+
     async def grow(self, writer: Any, study: str, number: int) -> None:
         """Add an instance to a growing segment, as an association does."""
         instances = self._write(writer, study, [number])

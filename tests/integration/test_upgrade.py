@@ -30,7 +30,7 @@ from gateway.store.database import Database
 from gateway.store.index import study_instances
 from gateway.store.migrate import migrate
 from gateway.store.objects import FolderObjects
-from gateway.store.reaper import run_reaper
+from gateway.store.reaper import reap, run_reaper
 from gateway.store.schema import head, is_current
 from gateway.testing import FakeTriton, anatomy_inference
 from gateway.worker import run_worker
@@ -46,7 +46,7 @@ BEFORE_THIS_RELEASE = "0011"
 """What ran before the cluster's tables came."""
 
 SERVED = (OLD[0], BEFORE_THIS_RELEASE)
-"""Where the whole server looks at the rows; the others are looked at by the store alone."""
+"""Where api and worker look at the rows; elsewhere index, audit and reaper do."""
 
 NEVER_BESIDE = {
     "0001": "api_keys", "0002": "api_keys", "0003": "api_keys", "0004": "api_keys",
@@ -125,20 +125,34 @@ async def test_old_rows_are_served_and_open_screenings_finish(
         async with database.connection() as connection:
             found = await audit.verify(connection)
             assert (found.head.line, found.problems) == (old.audit_lines, [])
-        if revision in SERVED:
-            await served(settings, old, instances, revision)
-        stop = asyncio.Event()
-        triton = FakeTriton().script("anatomy", anatomy_inference())
-        worker = asyncio.create_task(run_worker(settings, triton=triton, stop=stop))
-        reaper = asyncio.create_task(run_reaper(database, settings.worker))
-        try:
-            ended = await until_ended(database, len(old.screenings))
-        finally:
-            reaper.cancel()
-            stop.set()
-            await worker
-            with suppress(asyncio.CancelledError):
-                await reaper
+        if revision not in SERVED:
+            async with database.connection() as connection:
+                found_again = await reap(connection, settings.worker)
+                assert (found_again.retried, found_again.enqueued) == (1, 1)
+                cursor = await connection.execute(
+                    "SELECT count(*) AS number FROM screenings s JOIN procrastinate_jobs j"
+                    " ON j.id = s.job_id AND j.status = 'todo' WHERE s.state = 'accepted'"
+                )
+                assert await cursor.fetchone() == {"number": 3}
+            return
+        await served(settings, old, instances, revision)
+        await finished(settings, old, database)
+
+
+async def finished(settings: Settings, old: old_rows.Old, database: Database) -> None:
+    """Let a worker and a reaper of now work until nothing is open."""
+    stop = asyncio.Event()
+    triton = FakeTriton().script("anatomy", anatomy_inference())
+    worker = asyncio.create_task(run_worker(settings, triton=triton, stop=stop))
+    reaper = asyncio.create_task(run_reaper(database, settings.worker))
+    try:
+        ended = await until_ended(database, len(old.screenings))
+    finally:
+        reaper.cancel()
+        stop.set()
+        await worker
+        with suppress(asyncio.CancelledError):
+            await reaper
     states = {name: ended[screening_id] for name, screening_id in old.screenings.items()}
     assert states.pop("running") == ("done", 2)
     assert states == {
@@ -181,29 +195,28 @@ async def served(
             assert [d["state"] for d in (await answer.json())["deliveries"]] == ["pending"]
 
 
-@pytest.mark.parametrize("revision", OLD)
 def test_code_of_before_goes_on_beside_the_schema_of_now(
-    url: str, revision: str, instances: list[Instance]
+    url: str, instances: list[Instance]
 ) -> None:
     """During a rolling upgrade its pods still write; whatever they wrote then, they may now."""
     migrate(url)
-    if revision in NEVER_BESIDE:
-        with pytest.raises(psycopg.IntegrityError, match=NEVER_BESIDE[revision]):
-            old_rows.write(url, revision, instances)
-        assert revision < BEFORE_THIS_RELEASE
-        return
-    old = old_rows.write(url, revision, instances)
-    with psycopg.connect(url, autocommit=True) as connection:
-        for name, statement in OLD_WORK.items():
-            cursor = connection.execute(
-                statement, {"id": old.screenings["waiting"], "worker": "w/then"}
-            )
-            assert cursor.rowcount == 1, name
-        row = connection.execute(
-            "SELECT state FROM screenings WHERE screening_id = %s", (old.screenings["waiting"],)
-        ).fetchone()
-        assert row == ("done",)
-        assert connection.execute("SELECT place_screening_events()").fetchone() is not None
+    for number, revision in enumerate(OLD):
+        study = f"1.2.3.{number}"
+        if revision in NEVER_BESIDE:
+            assert revision < BEFORE_THIS_RELEASE
+            with pytest.raises(psycopg.IntegrityError, match=NEVER_BESIDE[revision]):
+                old_rows.write(url, revision, instances, study)
+            continue
+        old = old_rows.write(url, revision, instances, study)
+        with psycopg.connect(url, autocommit=True) as connection:
+            values = {"id": old.screenings["waiting"], "worker": "w/then"}
+            for name, statement in OLD_WORK.items():
+                assert connection.execute(statement, values).rowcount == 1, (revision, name)
+            row = connection.execute(
+                "SELECT state FROM screenings WHERE screening_id = %(id)s", values
+            ).fetchone()
+            assert row == ("done",)
+            assert connection.execute("SELECT place_screening_events()").fetchone() != (0,)
 
 
 OLD_WORK = {
