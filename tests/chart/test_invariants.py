@@ -385,7 +385,7 @@ def test_pools_get_what_their_values_say() -> None:
     assert worker_environment(main)["ONESCAN_WORKER__LANES"] == ""
     assert worker_environment(slices)["ONESCAN_WORKER__CHECKS"] == "liver,nodule"
     assert worker_environment(slices)["ONESCAN_WORKER__LANES"] == "routine,backfill"
-    assert worker_environment(main)["ONESCAN_WORKER__SHM_BYTES"] == str(24 * 1024**3 * 4 // 5)
+    assert worker_environment(main)["ONESCAN_WORKER__SHM_BYTES"] == str(12 * 1024**3)
     classes = [
         d["spec"]["template"]["spec"]["priorityClassName"] for d in (main, mig, slices, night)
     ]

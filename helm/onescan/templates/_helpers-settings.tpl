@@ -6,6 +6,8 @@ ONESCAN_HOME: nothing, it is fixed
 ONESCAN_API__HOST: nothing, it is fixed
 ONESCAN_API__PORT: nothing, it is fixed
 ONESCAN_API__KEY: keys.existingSecret
+ONESCAN_API__CERTIFICATE: api.tls.existingSecret
+ONESCAN_API__CERTIFICATE_KEY: api.tls.existingSecret
 ONESCAN_API__PUBLIC_URL: api.publicUrl
 ONESCAN_API__TRUSTED_PROXIES: api.trustedProxies
 ONESCAN_API__DRAIN_SECONDS: api.drainSeconds
