@@ -21,7 +21,6 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,10 +31,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway.client import GatewayClient
 from gateway.intake.folders import collect
 from gateway.runtime.home import discard
-from gateway.runtime.stack import Server, embedded
-from gateway.settings import Settings
+from gateway.runtime.stack import Server
 from loadtests.bench import commit, machine
 from loadtests.hits import count
+from loadtests.own_server import own_server
 from networks.metrics import wilson
 from networks.phantoms.profiles import SEEN, UNSEEN
 from networks.phantoms.study import CHART
@@ -147,7 +146,7 @@ async def run(plans: Sequence[Plan], ledger: Path, *, console: Console) -> None:
             drawn = _drawn(left, Path(scratch), pool)
             for first in range(0, len(left), STUDIES_A_SERVER):
                 many = len(left[first : first + STUDIES_A_SERVER])
-                async with _server() as server, GatewayClient(server.url, server.key) as client:
+                async with own_server() as server, GatewayClient(server.url, server.key) as client:
                     for _ in range(many):
                         planned, folder = await anext(drawn)
                         line = await _screen(client, server, planned, folder)
@@ -171,18 +170,6 @@ async def _drawn(
             return
         planned, future = waiting.pop(0)
         yield planned, await future
-
-
-@asynccontextmanager
-async def _server() -> AsyncIterator[Server]:
-    home = Path(tempfile.mkdtemp(prefix="os-cohort-", dir="/tmp"))
-    settings = Settings(home=home)
-    settings = dataclasses.replace(settings, api=dataclasses.replace(settings.api, port=0))
-    try:
-        async with embedded(settings) as server:
-            yield server
-    finally:
-        discard(home)
 
 
 async def _screen(

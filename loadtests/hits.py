@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from networks.metrics import match_marks
+
 DILATION_MM = 3.0
 """A marked centre this far outside the true mask still hits."""
-
-SIZE_RATIO = (0.5, 2.0)
-"""Of the marked and the true diameter."""
 
 BY_LESION = ("pancreas", "stomach", "aorta", "nodule", "bone")
 """Checks that show lesions; of the others a study's answer is counted as a whole."""
@@ -91,16 +90,15 @@ def _hits(
     shown: Sequence[Mapping[str, Any]], planted: Sequence[Mapping[str, Any]], masks: Path
 ) -> int:
     """Count planted lesions that a mark hits; each mark hits one at most."""
-    left = sorted(shown, key=lambda lesion: -(lesion["score"] or 0.0))
-    hits = 0
-    for lesion in planted:
+    inside = np.zeros((len(shown), len(planted)), bool)
+    ratio = np.zeros(inside.shape)
+    for number, lesion in enumerate(planted):
         places, diameter_mm = _true_places(lesion["id"], masks)
-        for mark in left:
-            if _is_hit(mark, places, diameter_mm):
-                left.remove(mark)
-                hits += 1
-                break
-    return hits
+        for index, mark in enumerate(shown):
+            inside[index, number] = _is_inside(mark, places)
+            ratio[index, number] = _diameter_mm(mark) / max(diameter_mm, 1e-6)
+    matched = match_marks([mark["score"] or 0.0 for mark in shown], inside, ratio)
+    return int((matched.hits >= 0).sum())
 
 
 def _true_places(number: int, masks: Path) -> tuple[NDArray[np.float64], float]:
@@ -117,11 +115,13 @@ def ball_diameter(volume_mm3: float) -> float:
     return float((6 * volume_mm3 / np.pi) ** (1 / 3))
 
 
-def _is_hit(mark: Mapping[str, Any], places: NDArray[np.float64], diameter_mm: float) -> bool:
+def _diameter_mm(mark: Mapping[str, Any]) -> float:
     volume = mark.get("volume_mm3")
-    size = ball_diameter(volume) if volume else mark.get("mean_diameter_mm") or 0.0
-    low, high = SIZE_RATIO
-    if not len(places) or not low <= size / max(diameter_mm, 1e-6) <= high:
+    return ball_diameter(volume) if volume else float(mark.get("mean_diameter_mm") or 0.0)
+
+
+def _is_inside(mark: Mapping[str, Any], places: NDArray[np.float64]) -> bool:
+    if not len(places):
         return False
     distance, _ = cKDTree(places).query(np.asarray(mark["centre_mm"], dtype=np.float64))
     return bool(distance <= DILATION_MM)

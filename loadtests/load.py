@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,11 +21,9 @@ from typing import Any
 
 import aiohttp
 
-from gateway.runtime.home import discard
-from gateway.runtime.stack import embedded
-from gateway.settings import Settings
 from gateway.store.screenings import FINAL_STATES
 from loadtests.fresh import CONTENT_TYPE, Template
+from loadtests.own_server import own_server
 from loadtests.verdict import judge, profile
 from networks.phantoms.study import make_study
 
@@ -69,14 +65,8 @@ async def server(url: str, key: str) -> AsyncIterator[tuple[str, str]]:
     if url:
         yield url.rstrip("/"), key
         return
-    home = Path(tempfile.mkdtemp(prefix="os-load-", dir="/tmp"))
-    settings = Settings(home=home)
-    settings = dataclasses.replace(settings, api=dataclasses.replace(settings.api, port=0))
-    try:
-        async with embedded(settings) as running:
-            yield running.url, running.key
-    finally:
-        discard(home)
+    async with own_server() as running:
+        yield running.url, running.key
 
 
 async def unhurried(

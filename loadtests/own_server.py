@@ -1,0 +1,26 @@
+"""An embedded server on an empty home, for a proof that needs one of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.runtime.home import discard
+from gateway.runtime.stack import Server, embedded
+from gateway.settings import Settings
+
+
+@asynccontextmanager
+async def own_server() -> AsyncIterator[Server]:
+    """Run it on a free port; its home, on a short path for its sockets, goes with it."""
+    home = Path(tempfile.mkdtemp(prefix="os-", dir="/tmp"))
+    settings = Settings(home=home)
+    settings = dataclasses.replace(settings, api=dataclasses.replace(settings.api, port=0))
+    try:
+        async with embedded(settings) as server:
+            yield server
+    finally:
+        discard(home)
