@@ -429,6 +429,36 @@ def test_ingresses_have_no_limit_of_their_own(controller: str) -> None:
         assert re.search(r"request.buffering[= ]off", text)
 
 
+@pytest.mark.parametrize(
+    ("models", "kind"),
+    [
+        ({"source": "pvc", "pvc": {"existingClaim": "models"}}, "persistentVolumeClaim"),
+        ({"source": "s3", "s3": {"url": "s3://models/one"}}, "emptyDir"),
+    ],
+)
+def test_models_come_from_where_they_are_said_to_be(models: Document, kind: str) -> None:
+    """The api, worker and Triton of each pod read the same repository; nobody else has it."""
+    documents = render(models=models)
+    readers = set()
+    for _, pod in pods(documents):
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        for container in containers(pod):
+            mounts = {m["mountPath"]: m for m in container["volumeMounts"]}
+            if (mount := mounts.get("/models-source")) is None:
+                continue
+            assert kind in volumes[mount["name"]]
+            readers.add(container["name"])
+            writes = container["name"] == "fetch-models"
+            assert mount.get("readOnly", False) is not writes
+            if container["name"] == "triton":
+                path = environment(container)["ONESCAN_TRITON__MODEL_REPOSITORY"]
+                assert path == "/models-source"
+    data = named(documents, "ConfigMap", "onescan-settings")["data"]
+    assert data["ONESCAN_TRITON__MODEL_REPOSITORY"] == "/models-source"
+    assert readers - {"fetch-models"} == {"api", "worker", "triton"}
+    assert ("fetch-models" in readers) == (models["source"] == "s3")
+
+
 def test_migrations_come_first() -> None:
     """A hook before install and upgrade, or an init container where the database comes along."""
     (job,) = of_kind(profile("national"), "Job")

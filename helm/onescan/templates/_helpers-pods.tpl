@@ -83,7 +83,6 @@ securityContext:
   mountPath: /tmp
 {{- include "onescan.mounts.database" . }}
 {{- include "onescan.mounts.s3" . }}
-{{- include "onescan.mounts.models" . }}
 {{- if eq .Values.objects.kind "folder" }}
 - name: objects
   mountPath: /var/lib/onescan-objects
@@ -144,7 +143,6 @@ securityContext:
     sizeLimit: {{ index . 1 }}
 {{- include "onescan.volumes.database" $root }}
 {{- include "onescan.volumes.s3" $root }}
-{{- include "onescan.volumes.models" $root }}
 {{- if eq $root.Values.objects.kind "folder" }}
 - name: objects
   persistentVolumeClaim:
@@ -211,7 +209,7 @@ securityContext:
 {{- end }}
 {{- end -}}
 
-{{/* Init container that copies the model repository from S3. */}}
+{{/* Init container that copies the model repository from S3, for api and pools. */}}
 {{- define "onescan.fetchModels" -}}
 {{- if eq .Values.models.source "s3" -}}
 - name: fetch-models
@@ -260,12 +258,6 @@ securityContext:
   env:
     - name: ONESCAN_HOME
       value: /tmp/home
-    {{- with include "onescan.settings.models" $root | fromYaml }}
-    {{- range $name, $value := . }}
-    - name: {{ $name }}
-      value: {{ $value | quote }}
-    {{- end }}
-    {{- end }}
     {{- include "onescan.env.database" $root | nindent 4 }}
   resources:
     {{- toYaml $root.Values.migrations.resources | nindent 4 }}
@@ -273,9 +265,6 @@ securityContext:
     - name: tmp
       mountPath: /tmp
     {{- with include "onescan.mounts.database" $root | trim }}
-    {{- . | nindent 4 }}
-    {{- end }}
-    {{- with include "onescan.mounts.models" $root | trim }}
     {{- . | nindent 4 }}
     {{- end }}
 {{- end -}}
