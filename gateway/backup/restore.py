@@ -235,6 +235,7 @@ async def _settle(
         async with connection.transaction():
             handed_back = await _hand_back(connection)
             await connection.execute("DELETE FROM workers")
+            await _close_definers(connection)
             detail = {"point": manifest.point, "objects": manifest.objects}
             await audit.record(connection, "", actor, "backup.restored", manifest.name, detail)
         await connection.execute("ANALYZE")
@@ -269,3 +270,16 @@ async def _hand_back(connection: Connection) -> int:
         )
         await screenings.hand_back(connection, claim)
     return len(rows)
+
+
+async def _close_definers(connection: Connection) -> None:
+    """Take back what everybody may do with a new function, where it acts as its owner.
+
+    A dump is restored without privileges, since their roles may not exist here.
+    """
+    cursor = await connection.execute(
+        "SELECT oid::regprocedure::text AS name FROM pg_proc"
+        " WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
+    )
+    for row in await cursor.fetchall():
+        await connection.execute(f"REVOKE EXECUTE ON FUNCTION {row['name']} FROM PUBLIC")

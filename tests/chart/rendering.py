@@ -81,6 +81,8 @@ def pods(documents: tuple[Document, ...] | list[Document]) -> Iterator[tuple[str
         name = f"{document['kind']}/{document['metadata']['name']}"
         if document["kind"] in ("Deployment", "StatefulSet", "Job"):
             yield name, document["spec"]["template"]
+        elif document["kind"] == "CronJob":
+            yield name, document["spec"]["jobTemplate"]["spec"]["template"]
         elif document["kind"] == "Pod":
             yield name, document
 

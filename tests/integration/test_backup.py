@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +36,12 @@ from gateway.exceptions import (
     TargetNotEmptyError,
     UsageError,
 )
+from gateway.runtime import pgtools
+from gateway.runtime.pginstall import unprivileged_account, wheel_install
 from gateway.store import deletion, screenings
 from gateway.store.audit import Head
 from gateway.store.audit import verify as verify_audit
+from gateway.store.migrate import migrate
 from gateway.store.objects import FolderObjects
 from gateway.store.reaper import reap
 from tests.backup_site import Site, restored, running_site, site_settings
@@ -204,6 +210,8 @@ async def test_open_screenings_go_on_after_a_restore(site: Site, dest: Path, new
         wanted = await again.rows("SELECT job_id FROM screenings WHERE state = 'accepted'")
         assert {row["job_id"] for row in wanted} <= {row["id"] for row in jobs}
         assert not await again.rows("SELECT * FROM workers")
+        acting = "SELECT proname, proacl::text AS acl FROM pg_proc WHERE prosecdef ORDER BY 1"
+        assert await again.rows(acting) == await site.rows(acting) != []
 
 
 async def test_keys_and_settings_come_along(site: Site, dest: Path, new: Any) -> None:
@@ -258,6 +266,56 @@ async def test_a_bucket_is_backed_up_and_restored_as_a_folder_is(
     await restored(back, tmp_path / "dest")
     async with running_site(back, new=False) as third:
         assert await third.bytes_of("1.2.3") == data
+
+
+@contextmanager
+def older_server(folder: Path) -> Iterator[str]:
+    """Run the distribution's PostgreSQL; gives the URL of a user who may not do everything."""
+    account = unprivileged_account() if os.geteuid() == 0 else None
+    given: dict[str, Any] = {"cwd": "/tmp", "stdout": subprocess.DEVNULL, "check": True}
+    if account is not None:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        given |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    programs = sorted(pgtools.DEBIAN.glob("*/bin"))[0]
+    data = str(folder / "data")
+    subprocess.run(
+        [programs / "initdb", "-D", data, "-U", "own", "--auth=trust", "--locale=C.UTF-8"], **given
+    )
+    options = f"-c listen_addresses= -c fsync=off -k {folder}"
+    log = str(folder / "log")
+    subprocess.run(
+        [programs / "pg_ctl", "-D", data, "-w", "-o", options, "-l", log, "start"], **given
+    )
+    try:
+        with psycopg.connect(f"postgresql://own@/postgres?host={folder}", autocommit=True) as own:
+            own.execute("CREATE ROLE plain LOGIN")
+            for name in ("a", "b", "c"):
+                own.execute(f"CREATE DATABASE {name} OWNER plain")
+        yield f"postgresql://plain@/{{}}?host={folder}"
+    finally:
+        subprocess.run([programs / "pg_ctl", "-D", data, "-m", "fast", "stop"], **given)
+
+
+async def test_an_older_server_is_dumped_and_filled_by_whatever_programs_are_there(
+    tmp_path: Path, need_tool: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own and by the wheel's newer ones, for a user who owns the database and no more."""
+    need_tool("pg_dump")
+    with tempfile.TemporaryDirectory(prefix="os-pg-", dir="/tmp") as short:
+        with older_server(Path(short)) as url:
+            await asyncio.to_thread(migrate, url.format("a"))
+            async with running_site(site_settings(url.format("a"), tmp_path / "home")) as site:
+                data = await site.store("1.2.3")
+                own = await site.backup(tmp_path / "own")
+                monkeypatch.setattr(pgtools, "_folders", lambda: [wheel_install() / "bin"])
+                newer = await site.backup(tmp_path / "newer")
+            assert own.manifest.tools < newer.manifest.tools
+            monkeypatch.undo()
+            for name, dest in (("b", "own"), ("c", "newer")):
+                new = site_settings(url.format(name), tmp_path / name)
+                await restored(new, tmp_path / dest)
+                async with running_site(new, new=False) as again:
+                    assert await again.bytes_of("1.2.3") == data
 
 
 # --- several backups in one place ---------------------------------------------------------

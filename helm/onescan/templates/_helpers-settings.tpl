@@ -52,7 +52,7 @@ ONESCAN_DIMSE__DRAIN_SECONDS: dimse.drainSeconds
 {{- if eq .Values.objects.kind "s3" }}
 ONESCAN_STORE__OBJECTS: {{ .Values.objects.s3.url | quote }}
 {{- else }}
-ONESCAN_STORE__OBJECTS: /var/lib/onescan-objects
+ONESCAN_STORE__OBJECTS: /var/lib/onescan-objects/store
 {{- end }}
 {{- with .Values.s3.endpoint }}
 ONESCAN_STORE__S3_ENDPOINT: {{ . | quote }}
