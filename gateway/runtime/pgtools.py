@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.exceptions import BackupError, BackupToolsError, RuntimeFailure
@@ -26,9 +27,10 @@ DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian keeps every version beside the others."""
 
 TRANSACTION_TIMEOUT = b"SET transaction_timeout = 0;\n"
-"""pg_restore of 17 and later begins with it, whatever the server; before 17 servers know it not."""
+"""pg_restore of 17 and later begins with it, whatever the server."""
 
 KNOWS_TRANSACTION_TIMEOUT = 17
+"""First server that takes it."""
 
 HEAD_LINES = 100
 """The settings stand before everything else."""
@@ -115,6 +117,8 @@ def restore(tools: ClientTools, url: str, file: Path) -> None:
         str(tools.folder / "psql"), "--no-psqlrc", "--quiet", "--no-password",
         "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", f"--dbname={where}",
     ]  # fmt: skip
+    with psycopg.connect(url) as connection:
+        old = connection.info.server_version < KNOWS_TRANSACTION_TIMEOUT * 10_000
     with tempfile.TemporaryFile() as read_said, tempfile.TemporaryFile() as write_said:
         reader = subprocess.Popen(
             [*read, str(file)], env=environ, stdout=subprocess.PIPE, stderr=read_said
@@ -126,7 +130,7 @@ def restore(tools: ClientTools, url: str, file: Path) -> None:
         assert writer.stdin is not None
         try:
             with reader.stdout as script, writer.stdin as statements:
-                _pass_on(script, statements)
+                _pass_on(script, statements, to_old_server=old)
         except BrokenPipeError:
             pass  # psql has ended, and says why
         except BaseException:
@@ -141,9 +145,9 @@ def restore(tools: ClientTools, url: str, file: Path) -> None:
             raise BackupError(f"pg_restore failed: {_words(read_said)}")
 
 
-def _pass_on(script: IO[bytes], statements: IO[bytes]) -> None:
+def _pass_on(script: IO[bytes], statements: IO[bytes], *, to_old_server: bool) -> None:
     """Hand pg_restore's statements to psql, but for one that older servers do not know."""
-    for _ in range(HEAD_LINES):
+    for _ in range(HEAD_LINES if to_old_server else 0):
         line = script.readline()
         if line == TRANSACTION_TIMEOUT:
             break
