@@ -15,12 +15,11 @@ from gateway.store import screenings
 from gateway.store.costs import save_costs
 from gateway.store.database import Database
 from gateway.store.keys import ensure_tenant
+from tests.chart.conftest import SCALER_ROLE
 from tests.chart.rendering import CHART, Document, of_kind, profile
-from tests.databases import fresh_database, running_postgres
+from tests.databases import fresh_database
 
 pytestmark = pytest.mark.postgres
-
-ROLE = "onescan_scaler"
 
 COSTS = {"anatomy": 0.05, "aorta": 0.03, "liver": 0.02}
 """GPU-seconds; nodule is not known, and counts as one second."""
@@ -28,20 +27,12 @@ COSTS = {"anatomy": 0.05, "aorta": 0.03, "liver": 0.02}
 ALL = tuple(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["checks"])
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with running_postgres() as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"CREATE ROLE {ROLE} LOGIN")
-        yield url
-
-
 @pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Iterator[str]:
+def url(postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Iterator[str]:
     """A database, migrated by the command with the arguments of the chart's own Job."""
     (job,) = of_kind(profile("national"), "Job")
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    with fresh_database(server) as url:
+    with fresh_database(postgres_url) as url:
         monkeypatch.setenv("DATABASE_URL", url)
         assert main(container["args"]) == 0
         yield url
@@ -79,7 +70,7 @@ def triggers(name: str) -> dict[tuple[str, str], Document]:
 def ask(url: str, query: str) -> float:
     """Ask as KEDA does: its role, one row, one number that is no NULL."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"SET ROLE {ROLE}")
+        connection.execute(f"SET ROLE {SCALER_ROLE}")
         cursor = connection.execute(query)
         ((value,),) = cursor.fetchall()
     assert isinstance(value, float)
