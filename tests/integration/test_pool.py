@@ -69,7 +69,7 @@ def api(
     monkeypatch.setenv("ONESCAN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ONESCAN_CLUSTER__KUBECONFIG", settings.kubeconfig)
     monkeypatch.setenv("ONESCAN_CLUSTER__TIMEOUT_SECONDS", "1")
-    monkeypatch.setenv("ONESCAN_WORKER__STALLED_SECONDS", "1")
+    monkeypatch.setenv("ONESCAN_WORKER__STALLED_SECONDS", "10")
     monkeypatch.setattr(pool_drain, "LOOK_SECONDS", 0.05)
     return server
 
@@ -107,6 +107,18 @@ async def until_reported(bench: Bench, pod: str, **wanted: Any) -> None:  # noqa
             if row is not None and wanted.items() <= row.items():
                 return
             await asyncio.sleep(0.02)
+
+
+@dataclasses.dataclass
+class GatedTriton(FakeTriton):
+    """Answers when its gate is open."""
+
+    gate: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    async def infer(self, *args: Any, **options: Any) -> Any:
+        self.asked.set()
+        await self.gate.wait()
+        return await super().infer(*args, **options)
 
 
 class Told:
@@ -283,13 +295,15 @@ async def test_a_drained_pod_finishes_what_it_has_and_is_deleted(
     pool: Any,
 ) -> None:
     """It takes nothing more meanwhile, nothing is handed back, and its drain goes with it."""
-    triton = FakeTriton(delay_seconds=1.5).script("anatomy", anatomy_inference())
+    triton = GatedTriton().script("anatomy", anatomy_inference())
     async with worker(bench, triton=triton):
         held = await bench.order()
         await triton.asked.wait()
         drained = asyncio.create_task(pool("drain", POD, "--json"))
         await until_reported(bench, POD, draining=True, drained=False, in_flight=1)
         waiting = await bench.order()
+        assert not drained.done()
+        triton.gate.set()
         told = (await drained).json
         assert (await bench.shown(held))["state"] == "done"
         assert (await bench.shown(held))["attempt"] == 1
@@ -328,6 +342,25 @@ async def test_an_idle_worker_s_drain_holds_until_it_is_resumed(
     again = await pool("resume", POD)
     assert again.code == 2
     assert "is not drained. [request.not_found]" in again.err
+
+
+async def test_what_a_worker_said_of_an_earlier_drain_counts_for_nothing(
+    bench: Bench,  # noqa: F811
+) -> None:
+    """It has taken a study since, and has yet to say so."""
+    async with bench.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO workers (worker, version, checks, slots, pod, pool, drained)"
+            " VALUES ('w', '1', '{}', 1, %s, 'h200', true)",
+            (POD,),
+        )
+        for scope, name in (("pod", POD), ("pool", "h200")):
+            await drains.request(connection, scope, name, actor="test")
+            assert len(await drains.still_busy(connection, scope, name, 60.0)) == 1
+            await connection.execute("UPDATE workers SET drained = true")  # its next beat
+            assert not await drains.still_busy(connection, scope, name, 60.0)
+            await drains.request(connection, scope, name, actor="test")  # again changes nothing
+            assert not await drains.still_busy(connection, scope, name, 60.0)
 
 
 async def test_a_drain_that_takes_too_long_says_so_and_holds(
