@@ -33,12 +33,13 @@ from gateway.exceptions import (
     NewerBackupError,
     NoBackupError,
     ObjectMissingError,
+    StoreUnavailableError,
     TargetNotEmptyError,
     UsageError,
 )
 from gateway.runtime import pgtools
 from gateway.runtime.pginstall import unprivileged_account, wheel_install
-from gateway.store import deletion, screenings
+from gateway.store import deletion, hold, screenings
 from gateway.store.audit import Head
 from gateway.store.audit import verify as verify_audit
 from gateway.store.migrate import migrate
@@ -589,6 +590,27 @@ async def test_killed_on_the_way_nothing_counts_and_the_next_run_goes_on(
     await restored(new, dest)
     async with running_site(new, new=False) as again:
         assert await again.bytes_of("1.2.3.149") == await site.bytes_of("1.2.3.149")
+
+
+async def test_a_backup_that_lost_its_hold_does_not_count(site: Site, dest: Path) -> None:
+    """From then on something may have been deleted before it was copied."""
+    await site.store("1.2.3")
+
+    async def let_go() -> None:
+        while not await site.rows(  # noqa: ASYNC110 - another session's lock
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND mode = 'ShareLock' AND objid = (%s & x'ffffffff'::bigint)::oid AND granted",
+            hold.LOCK,
+        ):
+            await asyncio.sleep(0.005)
+
+    losing = asyncio.create_task(let_go())
+    with pytest.raises((StoreUnavailableError, BackupError)):
+        await site.backup(dest)
+    await losing
+    assert Place(dest).names() == []
+    await site.backup(dest)
+    assert not verify(Place(dest)).problems
 
 
 # --- the command line ---------------------------------------------------------------------
