@@ -220,7 +220,8 @@ def test_policies_choose_what_they_mean(name: str) -> None:
         own = [p for p in policies
                if p is not deny and matches(p["spec"]["podSelector"], labels)]  # fmt: skip
         (policy,) = own
-        ports = {port["name"] for c in containers(pod) for port in c.get("ports", [])}
+        ports = {port[key] for c in containers(pod) for port in c.get("ports", [])
+                 for key in ("name", "containerPort")}  # fmt: skip
         for rule in policy["spec"].get("ingress", []):
             assert rule["ports"], where
             assert {port["port"] for port in rule["ports"]} <= ports, where
@@ -246,7 +247,7 @@ def test_nobody_calls_a_worker() -> None:
     """Only Prometheus reaches a pool's pods, at the two ports of metrics."""
     policy = named(profile("national"), "NetworkPolicy", "onescan-pool")
     (rule,) = policy["spec"]["ingress"]
-    assert [port["port"] for port in rule["ports"]] == ["metrics", "triton-metrics"]
+    assert [port["port"] for port in rule["ports"]] == ["metrics", 8002]
     assert rule["from"]
 
 
@@ -399,6 +400,18 @@ def test_pools_get_what_their_values_say() -> None:
     assert mig["spec"]["template"]["metadata"]["annotations"][annotation] == "true"
     # The autoscaler's number of replicas is not written over by an upgrade.
     assert all("replicas" not in deployment["spec"] for deployment in by_name.values())
+
+
+def test_triton_gets_its_own_settings() -> None:
+    """Those of its group, and no others."""
+    settings = {
+        "ONESCAN_TRITON__TRACE_ENDPOINT": "http://collector:4318/v1/traces",
+        "ONESCAN_API__RENDER_LIMIT": 4,
+    }
+    (pod,) = pool_pods(render(settings=settings)).values()
+    given = environment(container_of(pod, "triton"))
+    assert given["ONESCAN_TRITON__TRACE_ENDPOINT"] == "http://collector:4318/v1/traces"
+    assert "ONESCAN_API__RENDER_LIMIT" not in given
 
 
 def test_backfill_preempts_nobody() -> None:
