@@ -88,7 +88,7 @@ def drain(
         then = then or ("delete" if target.scope == drains.POD else "scale")
         _check(target, then)
         waited = _in_database(_wait(settings, target, timeout_seconds, tell))
-        target = replace(target, pods=tuple(_pods_now(cluster, settings, target)))
+        target = _as_it_is_now(cluster, settings, target)
         done = [
             f"The {target} has nothing in hand after {waited:.0f} s.",
             *_end(cluster, target, then),
@@ -171,13 +171,20 @@ def _find(cluster: Cluster, settings: Settings, name: str, *, gone_too: bool = F
     )
 
 
-def _pods_now(cluster: Cluster, settings: Settings, target: Target) -> list[Pod]:
-    """Look again after the wait: pods of the pool may have come, or the pod may have gone."""
-    _, pods = read_pools(cluster, settings.cluster.release)
-    if target.scope == drains.POOL:
-        return [pod for pod in pods if pod.pool == target.name]
+def _as_it_is_now(cluster: Cluster, settings: Settings, target: Target) -> Target:
+    """Look again after the wait: pods may have come or gone, and the pool may want another number.
+
+    A pod of the same name that is another one is not the target's.
+    """
+    pools, pods = read_pools(cluster, settings.cluster.release)
     uids = {pod.uid for pod in target.pods}
-    return [pod for pod in pods if pod.uid in uids]
+    own = [
+        pod
+        for pod in pods
+        if (pod.pool == target.name if target.scope == drains.POOL else pod.uid in uids)
+    ]
+    pool = target.pool and next((p for p in pools if p.name == target.pool.name), target.pool)
+    return replace(target, pool=pool, pods=tuple(own))
 
 
 def _check(target: Target, then: str) -> None:

@@ -452,6 +452,37 @@ async def test_a_pool_shrinks_by_the_drained_pod(api: ApiServer, pool: Any) -> N
     assert item["metadata"]["annotations"] == {}
 
 
+async def test_what_has_changed_during_the_wait_is_heeded(
+    bench: Bench,  # noqa: F811
+    api: ApiServer,
+    pool: Any,
+) -> None:
+    """The Deployment wants one less than it does by then, and a successor of the pod is left be."""
+    triton = GatedTriton().script("anatomy", anatomy_inference())
+    for then in ("scale", "delete"):
+        triton.gate.clear()
+        triton.asked.clear()
+        async with worker(bench, triton=triton):
+            await bench.order()
+            await triton.asked.wait()
+            drained = asyncio.create_task(pool("drain", POD, "--then", then))
+            await until_reported(bench, POD, draining=True, in_flight=1)
+            deployment = api.get("deployments", DEPLOYMENT)
+            assert deployment is not None
+            deployment["spec"]["replicas"] = 6
+            if then == "delete":
+                api.put("pods", pool_pod("h200", POD, gpu="NVIDIA-H200"))  # with another UID
+            triton.gate.set()
+            told = await drained
+            assert told.code == 0
+        if then == "scale":
+            assert deployment["spec"]["replicas"] == 5
+            assert (await pool("resume", POD)).code == 0
+        else:
+            assert "No pod was left to delete." in told.out
+            assert api.get("pods", POD) is not None
+
+
 async def test_all_pods_of_a_pool_are_replaced(
     bench: Bench,  # noqa: F811
     api: ApiServer,
