@@ -82,6 +82,23 @@ def test_the_api_wants_a_key() -> None:
     assert endpoint["authorization"] == {"type": "Bearer", "credentials": KEY}
 
 
+def test_an_api_that_speaks_https_is_scraped_by_https() -> None:
+    """By the name of its certificate."""
+    secured = {"serverName": "ct.example.org"}
+    values = {"enabled": True, "keySecret": KEY, "tlsConfig": secured}
+    for tls, scheme in (({"existingSecret": "onescan-tls"}, "https"), ({}, None)):
+        done = template(monitoring={"serviceMonitor": values}, api={"tls": tls})
+        assert done.returncode == 0, done.stderr
+        [monitor] = [
+            document
+            for document in yaml.safe_load_all(done.stdout)
+            if document and document["kind"] == "ServiceMonitor"
+        ]
+        [endpoint] = monitor["spec"]["endpoints"]
+        assert endpoint.get("scheme") == scheme
+        assert endpoint.get("tlsConfig") == (secured if scheme else None)
+
+
 def ports(containers: list[Document]) -> set[str]:
     return {port["name"] for container in containers for port in container.get("ports", [])}
 
