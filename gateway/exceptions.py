@@ -10,12 +10,19 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
       - InvalidTokenError            401, a token of the identity provider
     + ForbiddenError                 403
       - CsrfError                    403, a cookie without its token
+      - HiddenError                  403, findings before the reader has marked his own
     + SignInError                    400
     + RateLimitedError               429, too many requests a minute
       - QuotaExceededError           429, studies, bytes or screenings
       - TooManyFailuresError         429, wrong credentials from one address
     + NotFoundError                  404
     + ConflictError                  409
+      - StaleDraftError              409, a review was saved from elsewhere
+      - SignedMeanwhileError         409, another reader was first
+      - SupersededError              409, the study was screened again
+      - UndecidedError               409, something that is shown has no decision
+      - SignedError                  409, what is signed is not changed
+    + InvalidReviewError             400
     + PayloadTooLargeError           413
     + NotAcceptableError             406
     + UnsupportedMediaTypeError      415
@@ -113,6 +120,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + ClusterNotFoundError           404
     + ClusterConflictError           409
     + DrainTimeoutError              504
+  x DamagedReviewError               500, a signed review is not what was signed
   x StaleAttemptError                409, a late worker's write is refused
   x RuntimeFailure                   an embedded server did not start or stay up
 """
@@ -217,6 +225,48 @@ class ConflictError(RequestError):
 
     code = "request.conflict"
     status = 409
+
+
+class HiddenError(ForbiddenError):
+    """The findings are hidden until the reader has marked his own."""
+
+    code = "review.hidden"
+
+
+class StaleDraftError(ConflictError):
+    """The draft was saved from elsewhere since it was read; what is kept stays as it is."""
+
+    code = "review.stale_draft"
+
+
+class SignedMeanwhileError(ConflictError):
+    """Another reader has signed first; the draft stays as it is."""
+
+    code = "review.signed_meanwhile"
+
+
+class SupersededError(ConflictError):
+    """The study was screened again; the draft stays as it is."""
+
+    code = "review.superseded"
+
+
+class UndecidedError(ConflictError):
+    """Something that a check shows has no decision yet."""
+
+    code = "review.undecided"
+
+
+class SignedError(ConflictError):
+    """A signed review is not changed; an amendment is a new review."""
+
+    code = "review.signed"
+
+
+class InvalidReviewError(RequestError):
+    """The review holds something that no review may say."""
+
+    code = "review.invalid"
 
 
 class PayloadTooLargeError(RequestError):
@@ -875,6 +925,12 @@ class DrainTimeoutError(ClusterError):
 
     code = "cluster.drain_timeout"
     status = 504
+
+
+class DamagedReviewError(OneScanError):
+    """The record of a signed review does not fit its digest and is not shown."""
+
+    code = "review.damaged"
 
 
 class StaleAttemptError(OneScanError):

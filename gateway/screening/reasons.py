@@ -193,6 +193,8 @@ _ALL = (
     Reason("model_failed", "The model did not answer as it should.", "模型未正常返回结果。"),
     Reason("model_unavailable", "The model is not ready.", "模型尚未就绪。"),
     Reason("internal", "The check failed for a reason of ours.", "该项筛查因内部错误失败。"),
+    # --- the reader
+    Reason("reader_undecided", "The reader could not decide.", "阅片者无法判定。"),
 )
 
 REASONS: dict[str, Reason] = {reason.code: reason for reason in _ALL}

@@ -1,0 +1,1 @@
+"""What readers may say of findings, and what follows from it: rules without a database."""
