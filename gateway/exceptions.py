@@ -5,6 +5,10 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
 
 * OneScanError
   x UsageError                       the command line or a setting is wrong
+    + CompilerMissingError           no TensorRT or no GPU to compile engines
+    + OtherEngineError               an engine of another GPU or TensorRT
+    + NetworkRefusedError            a network of others that does not keep the contract
+      - NetworkCodeError             a file that can run code
   x RequestError                     4xx, the caller can fix it
     + UnauthorizedError              401
       - InvalidTokenError            401, a token of the identity provider
@@ -104,6 +108,8 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + PacsNotFoundError              404
     + PacsIncompleteError            502
   x ManifestError                    500, a pipeline.toml breaks its contract
+  x CompileBusyError                 503, another process compiles the same engine
+  x ParityFailedError                500, an engine answers otherwise than its network
   x ThresholdSetError                500, a site's thresholds cannot be read
   x SourceError                      502, a remote source did not do what we asked
     + SourceUnreachableError         503
@@ -145,6 +151,30 @@ class UsageError(OneScanError):
 
     code = "usage"
     status = 400
+
+
+class CompilerMissingError(UsageError):
+    """Engines are made with TensorRT on a GPU, and one of them is not here."""
+
+    code = "compile.no_compiler"
+
+
+class OtherEngineError(UsageError):
+    """The engine was made for another GPU or another TensorRT."""
+
+    code = "compile.other_machine"
+
+
+class NetworkRefusedError(UsageError):
+    """The network does not keep the contract of the model repository."""
+
+    code = "import.refused"
+
+
+class NetworkCodeError(NetworkRefusedError):
+    """A file of the network can run code, which was not asked for."""
+
+    code = "import.code"
 
 
 # --- requests -------------------------------------------------------------------------
@@ -812,6 +842,19 @@ class ManifestError(OneScanError):
     """A pipeline manifest breaks its contract."""
 
     code = "manifest.invalid"
+
+
+class CompileBusyError(OneScanError):
+    """Another process still compiles the same engine."""
+
+    code = "compile.busy"
+    status = 503
+
+
+class ParityFailedError(OneScanError):
+    """The engine answers otherwise than its network in ONNX Runtime; it replaces nothing."""
+
+    code = "compile.parity"
 
 
 class ThresholdSetError(OneScanError):

@@ -1,4 +1,4 @@
-"""``onescan models``: what the model repository serves, whether it is whole, and a copy of it."""
+"""``onescan models``: what the model repository serves, and what is put into one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,43 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gateway.commands import models_compile
 from gateway.exceptions import UsageError
 from gateway.settings import Settings
 
 NAME = "models"
-HELP = "list or verify the models of the repository, or copy one from a bucket"
+HELP = "list, verify, copy, compile or bring in the models that Triton serves"
+
+OWN_FILE = (models_compile,)
+"""Verbs with files of their own."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verbs."""
-    parser.add_argument("verb", choices=("list", "verify", "fetch"))
-    parser.add_argument("--from", dest="source", help="fetch: s3://bucket/prefix of a repository")
-    parser.add_argument("--to", type=Path, dest="target", help="fetch: folder that it is copied to")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, said in (
+        ("list", "what is served, and which networks have no weights here"),
+        ("verify", "the same, and what would keep it from loading"),
+        ("fetch", "copy a repository from a bucket"),
+    ):
+        verb = verbs.add_parser(name, help=said, description=said)
+        verb.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+        verb.set_defaults(run_verb=_run)
+        if name == "fetch":
+            verb.add_argument("--from", dest="source", help="s3://bucket/prefix of a repository")
+            verb.add_argument("--to", type=Path, dest="target", help="folder that it is copied to")
+    for module in OWN_FILE:
+        verb = verbs.add_parser(module.VERB, help=module.HELP, description=module.HELP)
+        module.add_arguments(verb)
+        verb.set_defaults(run_verb=module.run)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Run the verb."""
+    return int(args.run_verb(args, settings))
+
+
+def _run(args: argparse.Namespace, settings: Settings) -> int:
     """List the models, or copy or verify them and exit with 1 when one is broken."""
     from gateway.triton.repository import describe, verify
 

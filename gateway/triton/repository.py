@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -58,16 +59,23 @@ def describe(repository: Path) -> list[dict[str, Any]]:
     return models
 
 
+NETWORK_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
+"""Backend → the file that it loads."""
+
+ENGINE = "engine.json"
+"""Beside an engine: what it was made for, and of what."""
+
+
 def networks_without_weights(repository: Path) -> set[str]:
-    """Name the networks whose ``model.onnx`` is not here.
+    """Name the networks whose ``model.onnx`` or engine is not here.
 
     They are not served, their checks are not evaluated, and everything else is as it is.
     """
     return {
         path.parent.name
         for path in repository.glob("*/config.pbtxt")
-        if read_config(path).backend == "onnxruntime"
-        and not any(path.parent.glob("[1-9]*/model.onnx"))
+        if (file := NETWORK_FILES.get(read_config(path).backend)) is not None
+        and not any(path.parent.glob(f"[1-9]*/{file}"))
     }
 
 
@@ -109,12 +117,32 @@ def _problems(folder: Path, repository: Path) -> list[str]:
     if config.backend == "onnxruntime":
         for file in config_path.parent.glob("[1-9]*/model.onnx"):
             found += _onnx_problems(file, config)
+    if config.backend == "tensorrt":
+        for file in config_path.parent.glob("[1-9]*/model.plan"):
+            found += _engine_problems(file)
     if config.backend == "python":
         found += [
             f"{version.name}/model.py is missing"
             for version in versions
             if not (version / "model.py").is_file()
         ]
+    return found
+
+
+def _engine_problems(path: Path) -> list[str]:
+    """Hold an engine to what is told of it; whether the GPU takes it is Triton's to say."""
+    version = path.parent.name
+    try:
+        told = json.loads((path.parents[1] / ENGINE).read_text(encoding="utf-8"))
+        plan, model = str(told["plan"]), str(told["key"]["model"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [f"has no {ENGINE} that tells of {version}/model.plan"]
+    found = []
+    if model_digest(path) != plan:
+        found.append(f"{version}/model.plan is not the engine that {ENGINE} tells of")
+    weights = path.with_name("model.onnx")
+    if weights.is_file() and model_digest(weights) != model:
+        found.append(f"{version}/model.plan is not the engine of {version}/model.onnx")
     return found
 
 

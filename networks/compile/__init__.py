@@ -1,0 +1,1 @@
+"""Engines for TensorRT, made of the networks of a model repository: ``onescan models compile``."""

@@ -1,0 +1,55 @@
+"""``config.pbtxt`` of a network on the GPU; what it says of tensors and queues stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import text_format
+
+CPU_PARAMETERS = ("onescan_precision", "intra_op_thread_count")
+"""What is said to a CPU alone."""
+
+HEADER = "# Written by `onescan models compile`; the original is that of the source repository.\n"
+
+
+def plan_config(config: Any, max_batch: int) -> str:
+    """Say it for an engine, ``model.plan``.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        The network's own.
+    max_batch : int
+        Largest batch that the engine takes.
+    """
+    made = _on_gpu(config)
+    made.ClearField("optimization")
+    made.backend = "tensorrt"
+    made.platform = "tensorrt_plan"
+    made.max_batch_size = max_batch
+    for warm in made.model_warmup:
+        warm.batch_size = max(1, min(warm.batch_size, max_batch))
+    return HEADER + str(text_format.MessageToString(made))
+
+
+def onnx_config(config: Any) -> str:
+    """Say it for the same ``model.onnx`` in ONNX Runtime, which has CUDA in Triton's image."""
+    made = _on_gpu(config)
+    accelerators = made.optimization.execution_accelerators
+    accelerators.ClearField("cpu_execution_accelerator")
+    if not made.optimization.ByteSize():
+        made.ClearField("optimization")
+    return HEADER + str(text_format.MessageToString(made))
+
+
+def _on_gpu(config: Any) -> Any:
+    made = type(config)()
+    made.CopyFrom(config)
+    if not made.instance_group:
+        made.instance_group.add(count=1)
+    for group in made.instance_group:
+        group.kind = group.KIND_GPU
+    for name in CPU_PARAMETERS:
+        if name in made.parameters:
+            del made.parameters[name]
+    return made
