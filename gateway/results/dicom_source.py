@@ -1,0 +1,122 @@
+"""What the objects that we make take over from the images that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from gateway.instance import Frame
+from gateway.results.dicom_text import Copied, copy_attributes
+from gateway.screening.mask import Mask
+
+Floats = npt.NDArray[np.float64]
+ReadValues = Callable[[Frame], npt.NDArray[np.float32]]
+
+PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
+"""Of the Patient module, type 2."""
+
+PATIENT_MORE = ("IssuerOfPatientID", "OtherPatientIDs", "PatientComments")
+PATIENT_STUDY = ("PatientAge", "PatientSize", "PatientWeight")
+STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID")
+STUDY_MORE = ("StudyDescription",)
+ALWAYS = (*PATIENT, *STUDY, "AccessionNumber")
+SOMETIMES = (*PATIENT_MORE, *PATIENT_STUDY, *STUDY_MORE)
+
+
+@dataclass(frozen=True, eq=False)
+class SourceSeries:
+    """A series that was screened."""
+
+    uid: str
+    header: Dataset
+    """Of its first instance, without pixels."""
+
+    frames: tuple[Frame, ...]
+    """Of the volume, in any order."""
+
+    sop_classes: Mapping[str, str]
+    """SOP Instance UID → SOP Class UID."""
+
+    multi_frame: bool = False
+    """Whether frames have to be named by number too."""
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """(0020,0052); empty where there is none, as of a radiograph."""
+        return str(self.header.get("FrameOfReferenceUID") or "")
+
+    @cached_property
+    def copied(self) -> Copied:
+        """Patient and study."""
+        found = [name for name in SOMETIMES if name in self.header]
+        return copy_attributes(self.header, (*ALWAYS, *found))
+
+    @cached_property
+    def placed(self) -> tuple[Frame, ...]:
+        """Frames with a place in space, in the order of growing position along their normal."""
+        frames = [f for f in self.frames if f.image_position_patient and f.pixel_spacing]
+        if not frames or frames[0].image_orientation_patient is None:
+            return ()
+        cosines = np.array(frames[0].image_orientation_patient)
+        normal = np.cross(cosines[:3], cosines[3:])
+        return tuple(
+            sorted(
+                frames,
+                key=lambda f: (
+                    round(float(np.dot(f.image_position_patient or (0, 0, 0), normal)), 4),
+                    f.sop_instance_uid,
+                    f.frame_number,
+                ),
+            )
+        )
+
+
+def plane_affine(frame: Frame) -> Floats:
+    """Give (row, column, 1) of a frame → LPS mm, a (3, 3) array (PS3.3, C.7.6.2.1.1)."""
+    assert frame.image_orientation_patient is not None
+    assert frame.image_position_patient is not None
+    assert frame.pixel_spacing is not None
+    cosines = np.array(frame.image_orientation_patient, np.float64)
+    between_rows, between_columns = frame.pixel_spacing
+    return np.column_stack(
+        [cosines[3:] * between_rows, cosines[:3] * between_columns, frame.image_position_patient]
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelMap:
+    """A kept mask, and what its values are."""
+
+    check: str
+    """Whose lesions it outlines; `gateway.screening.manifest.ANATOMY` for organs."""
+
+    series_instance_uid: str
+    mask: Mask
+    names: Mapping[int, str]
+    """Value → organ; empty for lesions, which name their value themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Screened:
+    """A finished screening with all that its forms are made of."""
+
+    tenant: str
+    result: Mapping[str, Any]
+    """The reference form."""
+
+    series: Sequence[SourceSeries]
+    """At least one, the first of which describes patient and study."""
+
+    label_maps: Sequence[LabelMap] = ()
+    read_values: ReadValues | None = None
+    """Gives the HU, or grey values, of a frame; asked only for the Secondary Capture."""
+
+    def series_of(self, uid: str | None) -> SourceSeries | None:
+        """Find a series by its UID."""
+        return next((one for one in self.series if one.uid == uid), None)
