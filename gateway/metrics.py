@@ -106,6 +106,11 @@ QUOTA_REFUSALS = Counter(
     ["quota"],
     registry=REGISTRY,
 )
+CRITICAL_ESCALATED = Counter(
+    "onescan_critical_escalated_total",
+    "Times that a critical result went to the next person, or past the last one.",
+    registry=REGISTRY,
+)
 ADMISSION_ACTIVE = Gauge(
     "onescan_admission_active",
     "Requests in hand: all, and those that store.",

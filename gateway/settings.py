@@ -78,6 +78,10 @@ class ApiSettings:
     queue_limit: int = 50_000
     """Screenings that may wait; beyond this the answer is 429. The stat lane has the double."""
 
+    view_bytes: int = 1024**3
+    """Decoded volumes that are kept while people look at them, all together; 300 slices of 512²
+    are 0.16 GB. What is largest sets the bound: a larger volume is not shown."""
+
     drain_seconds: float = 15.0
     """What requests in hand get after SIGTERM."""
 

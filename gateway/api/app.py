@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gateway import traces
 from gateway.api import (
+    critical,
     deletion,
     diagnosis,
     dicomweb,
@@ -28,7 +29,9 @@ from gateway.api import (
     screening_lists,
     screenings,
     sign_in,
+    slices,
     studies,
+    ui,
     usage,
     webhooks,
 )
@@ -50,6 +53,7 @@ from gateway.api.state import (
     MANIFESTS,
     OIDC,
     TRUSTED_PROXIES,
+    VIEWER,
     Lifecycle,
 )
 from gateway.api.watch import WATCH, Watch, run_watch
@@ -67,6 +71,7 @@ from gateway.settings import Settings
 from gateway.store import audit
 from gateway.store.completer import run_completer
 from gateway.store.costs import save_costs
+from gateway.store.critical import run_escalation
 from gateway.store.database import Database
 from gateway.store.keys import ensure_default_key
 from gateway.store.open_objects import open_objects
@@ -74,6 +79,7 @@ from gateway.store.orphans import run_orphans
 from gateway.store.reaper import run_reaper
 from gateway.store.retention import run_retention
 from gateway.store.schema import is_current
+from gateway.study.viewed import Viewer
 from gateway.tls import server_context
 
 TENANT = "default"
@@ -128,6 +134,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app[PARTNERS] = load_partners(settings)
     refuse_unknown_checks(app[PARTNERS], app[MANIFESTS])
     app[LIFECYCLE] = Lifecycle()
+    app[VIEWER] = Viewer(settings.api.view_bytes)
     app[SLOTS] = Slots(settings.api.render_limit, settings.api.render_pending_limit)
     app[ADMISSION] = make_admission(app)
     app[WATCH] = Watch(settings.api.queue_limit)
@@ -142,6 +149,9 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(screening_lists.routes)
     app.add_routes(studies.routes)
     app.add_routes(events.routes)
+    app.add_routes(slices.routes)
+    app.add_routes(critical.routes)
+    app.add_routes(ui.routes)
     app.add_routes(webhooks.routes)
     app.add_routes(diagnosis.routes)
     app.add_routes(operate.routes)
@@ -156,6 +166,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     if reaper:
         app.cleanup_ctx.append(_reaper)
         app.cleanup_ctx.append(_completer)
+        app.cleanup_ctx.append(_escalation)
         if settings.store.orphan_seconds > 0:
             app.cleanup_ctx.append(_orphans)
         app.cleanup_ctx.append(_retention)
@@ -281,6 +292,12 @@ async def _reaper(app: web.Application) -> AsyncIterator[None]:
 async def _completer(app: web.Application) -> AsyncIterator[None]:
     checks = partial(default_checks, app[MANIFESTS])
     async with _beside(run_completer(app[DATABASE], app[PARTNERS], checks), "completer"):
+        yield
+
+
+async def _escalation(app: web.Application) -> AsyncIterator[None]:
+    work = run_escalation(app[DATABASE], app[PARTNERS].critical)
+    async with _beside(work, "escalation"):
         yield
 
 

@@ -11,6 +11,7 @@ import psycopg
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.api.ui import show_problem, wants_page
 from gateway.exceptions import (
     NotFoundError,
     OneScanError,
@@ -67,6 +68,13 @@ def problem(error: OneScanError, *, status: int | None = None) -> web.Response:
     return response
 
 
+def told(request: web.Request, error: OneScanError, *, status: int | None = None) -> web.Response:
+    """Answer a person with a page, and everybody else with `problem`."""
+    if wants_page(request):
+        return show_problem(request, error, status or error.status)
+    return problem(error, status=status)
+
+
 @web.middleware
 async def tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Map every exception to one answer; what is not ours is told as ``internal`` only."""
@@ -75,24 +83,23 @@ async def tell_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except OneScanError as error:
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("onescan.request.failed", code=error.code, route=route_of(request))
-        return problem(error)
+        return told(request, error)
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        told = problem(
-            _HTTP_ERRORS.get(error.status, RequestError)(error.reason), status=error.status
-        )
+        kind = _HTTP_ERRORS.get(error.status, RequestError)
+        answer = told(request, kind(error.reason), status=error.status)
         if "Allow" in error.headers:
-            told.headers["Allow"] = error.headers["Allow"]
-        return told
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
     except (psycopg.OperationalError, psycopg.InterfaceError):
         log.warning("onescan.request.database_away", route=route_of(request))
-        return problem(StoreUnavailableError())
+        return told(request, StoreUnavailableError())
     except ConnectionError:
         raise  # the client went away; there is nobody to tell
     except Exception:
         log.exception("onescan.request.crashed", route=route_of(request))
-        return problem(OneScanError())
+        return told(request, OneScanError())
 
 
 @web.middleware

@@ -19,9 +19,11 @@ from gateway.exceptions import (
     InvalidClinicalError,
     InvalidJsonError,
     InvalidQueryError,
+    NotAcceptableError,
     NotFoundError,
     OneScanError,
     PayloadTooLargeError,
+    SeriesError,
     SourceUnsupportedError,
     UnknownCheckError,
     UnknownQueryKeyError,
@@ -33,6 +35,7 @@ from gateway.store import deliveries
 from gateway.store.listing import MAX_LIMIT
 from gateway.store.queue import LANES
 
+from gateway.study.viewed import PLANES
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -56,6 +59,9 @@ class Answer:
     """Empty for an answer without a body."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, str] = field(default_factory=dict)
+    """Further media types in which it is given → name of the schema of each."""
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,10 @@ def some_of(words: tuple[str, ...]) -> Schema:
 SCREENING = Parameter("screening_id", "path", IDENTIFIER)
 STUDY = Parameter("study_instance_uid", "path", UID_TEXT)
 FROM = Parameter("created_from", "query", TIME, "made at this time or later")
+SLICE = (
+    Parameter("plane", "path", {"enum": list(PLANES)}),
+    Parameter("index", "path", {"type": "integer", "minimum": 0}, "from feet, front or right"),
+)
 TO = Parameter("created_to", "query", TIME, "made before this time")
 PAGE = (
     Parameter(
@@ -295,6 +305,62 @@ OPERATIONS = (
         path="/v1/webhooks",
         name="set_webhook",
         says="Set where the tenant is called when an order names no address.",
+    Operation(
+        method="GET",
+        path="/v1/studies/{study_instance_uid}/volumes",
+        name="list_volumes",
+        says="List the series of a study as volumes to look at, and why some are none.",
+        group="pictures",
+        parameters=(STUDY,),
+        answers={200: Answer("The volumes.", "Volumes")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/studies/{study_instance_uid}/volumes/{series}/{part}/{plane}/{index}",
+        name="get_slice",
+        says="Give one slice of a volume: int16 HU, little endian, rows from the first on.",
+        group="pictures",
+        parameters=(
+            STUDY,
+            Parameter("series", "path", UID_TEXT),
+            Parameter("part", "path", {"type": "integer", "minimum": 1}),
+            *SLICE,
+        ),
+        answers={200: Answer("The values.", media="application/octet-stream")},
+        errors=(NotFoundError, SeriesError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}/masks/{check}/{plane}/{index}",
+        name="get_mask_slice",
+        says="Give the mask of a check's lesions on one slice of its volume: uint8 labels.",
+        group="pictures",
+        parameters=(SCREENING, Parameter("check", "path", TEXT), *SLICE),
+        answers={
+            200: Answer("The labels.", media="application/octet-stream"),
+            204: Answer("Nothing is outlined on that slice.", media=""),
+        },
+        errors=(NotFoundError, SeriesError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/critical",
+        name="list_critical",
+        says="List critical results that nobody has acknowledged, oldest first.",
+        group="critical results",
+        answers={200: Answer("At most 200 of them.", "CriticalResults")},
+    ),
+    Operation(
+        method="POST",
+        path="/v1/critical/{critical_id}/acknowledge",
+        name="acknowledge_critical",
+        says="Say that a critical result has been seen; the first one to say so stands.",
+        group="critical results",
+        parameters=(Parameter("critical_id", "path", IDENTIFIER),),
+        answers={200: Answer("The critical result.", "CriticalResult")},
+        errors=(InvalidJsonError, PayloadTooLargeError, NotFoundError),
+    ),
         group="webhooks",
         body="WebhookSettings",
         answers={200: Answer("The webhook.", "Webhook")},

@@ -173,6 +173,35 @@ def _ours() -> dict[str, Schema]:
         "Study": of(
             {**study, "series": listed(ref("Series")), "screenings": listed(ref("Summary"))}
         ),
+        "Volumes": of({"volumes": listed(ref("Volume"))}),
+        "Volume": of(
+            {
+                "series_instance_uid": TEXT,
+                "part": WHOLE,
+                "key": TEXT,
+                "modality": TEXT,
+                "description": TEXT,
+                "is_image": {"type": "boolean"},
+                "shape": or_null({**listed(WHOLE), "minItems": 3, "maxItems": 3}),
+                "affine_lps": or_null(listed(listed({"type": "number"}))),
+                "refusal": or_null(of({"code": TEXT, "message": TEXT})),
+            }
+        ),
+        "CriticalResults": of({"critical": listed(ref("CriticalResult"))}),
+        "CriticalResult": of(
+            {
+                "critical_id": IDENTIFIER,
+                "screening_id": IDENTIFIER,
+                "study_instance_uid": or_null(TEXT),
+                "check": TEXT,
+                "raised_at": TIME,
+                "asked": or_null(TEXT),
+                "level": WHOLE,
+                "due_at": or_null(TIME),
+                "acknowledged_at": or_null(TIME),
+                "acknowledged_by": or_null(TEXT),
+            }
+        ),
         "Check": of(
             {
                 "check": TEXT,
@@ -187,6 +216,17 @@ def _ours() -> dict[str, Schema]:
             }
         ),
         "Checks": of({"checks": listed(ref("Check"))}),
+        "FhirBundle": {
+            "type": "object",
+            "description": "docs/results-forms.md",
+            "required": ["resourceType", "id", "type", "timestamp", "entry"],
+            "properties": {
+                "resourceType": {"const": "Bundle"},
+                "id": IDENTIFIER,
+                "type": {"const": "collection"},
+                "entry": listed({"type": "object", "required": ["fullUrl", "resource"]}),
+            },
+        },
         "Event": {
             "type": "object",
             "required": ["screening_id", "event", "at"],

@@ -11,6 +11,7 @@ from gateway.api.addresses import Failures, Network
 from gateway.api.request_leases import RequestLeases
 from gateway.oidc.provider import Provider
 from gateway.screening.manifest import Manifest
+from gateway.study.viewed import Viewer
 
 
 @dataclass
@@ -37,3 +38,6 @@ OIDC: web.AppKey[Provider | None] = web.AppKey("oidc")
 
 LEASES: web.AppKey[RequestLeases] = web.AppKey("leases", RequestLeases)
 """What tenants have left of their requests."""
+
+VIEWER: web.AppKey[Viewer] = web.AppKey("viewer", Viewer)
+"""Volumes that people look at."""

@@ -50,6 +50,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         print(f"archive {archive.name}: for {', '.join(archive.tenants)}")
     for source in partners.sources.values():
         print(f"source {source.name}: for {', '.join(source.tenants)}")
+    for tenant, care in partners.critical.items():
+        print(f"critical {tenant}: {', then '.join(care.ask)}, {care.minutes:g} min each")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.intake.remotes import Archive, RemoteSource
 from gateway.intake.stat_rule import StatRule
+from gateway.store.critical import Care
 
 DEFAULT_PARTNER = "default"
 """Name of the built-in profile of an API key that no profile names."""
@@ -59,6 +60,8 @@ class Partners:
     partners: Mapping[str, Partner] = field(default_factory=dict)
     archives: Mapping[str, Archive] = field(default_factory=dict)
     sources: Mapping[str, RemoteSource] = field(default_factory=dict)
+    critical: Mapping[str, Care] = field(default_factory=dict)
+    """Tenant → who is asked about its critical results."""
 
     def for_ae(self, called: str, calling: str, address: str) -> Partner | None:
         """Find the partner of a DIMSE association; None where nobody is meant.

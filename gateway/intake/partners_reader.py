@@ -14,6 +14,7 @@ from gateway.intake.partners import DEFAULT_PARTNER, Network, Partner, Partners
 from gateway.intake.remotes import Archive, DicomwebSource, RemoteSource, S3Source
 from gateway.intake.stat_rule import RULE_ATTRIBUTES, StatRule
 from gateway.settings import Settings
+from gateway.store.critical import Care
 from gateway.store.queue import LANES
 from gateway.store.screenings import EXAM_CONTEXTS
 from gateway.toml_table import TomlTable
@@ -23,6 +24,12 @@ MAX_AE_CHARACTERS = 16
 
 MAX_QUIET_SECONDS = 86_400.0
 """A study that has been quiet for a day is complete."""
+
+MAX_NAME = 64
+"""Characters of the name of a person who is asked about critical results."""
+
+MAX_MINUTES = 1440.0
+"""Who has a day to answer is not asked about something critical."""
 
 MAX_DAYS = 36_500
 """A century; 0 is for ever."""
@@ -59,6 +66,7 @@ def read_partners(file: Path) -> Partners:
         partners={name: _partner(table, name) for name, table in _named(root, "partners")},
         archives={name: _archive(table, name) for name, table in _named(root, "archives")},
         sources={name: _source(table, name) for name, table in _named(root, "sources")},
+        critical={tenant: _care(table) for tenant, table in _named(root, "critical")},
     )
     root.done()
     _refuse_doubles(root, list(made.partners.values()))
@@ -100,6 +108,17 @@ def _partner(table: TomlTable, name: str) -> Partner:
     if (partner.called or partner.addresses) and not partner.ae_titles:
         table.refuse("called and addresses say nothing without ae_titles")
     return partner
+
+
+def _care(table: TomlTable) -> Care:
+    ask = tuple(name.strip() for name in table.texts("ask"))
+    minutes = table.number("minutes", default=Care().minutes)
+    table.done()
+    if not ask or not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in ask):
+        table.refuse(f"ask needs names of 1 to {MAX_NAME} characters")
+    if not 0 < minutes <= MAX_MINUTES:
+        table.refuse(f"minutes is not between 0 and {MAX_MINUTES:.0f}")
+    return Care(ask=ask, minutes=minutes)
 
 
 def _days(table: TomlTable, key: str) -> int | None:

@@ -129,7 +129,7 @@ async def sign_in_link(server: Server, tenant: str = "default") -> str:
     async with Database(server.settings.store.database_url, size=1) as database:
         async with database.connection() as connection:
             token = await make_link(connection, tenant)
-    return f"{server.url}/auth/link?token={token}"
+    return f"{server.url}/auth/link?token={token}&next=/ui"
 
 
 def stored_key(settings: Settings) -> str:

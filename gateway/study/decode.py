@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,9 @@ def decode_series(
     *,
     threads: int = 0,
     region: str = "",
+    planes: Sequence[int] | None = None,
 ) -> None:
-    """Decode a series into a canonical volume.
+    """Decode a series, or some planes of it, into a canonical volume.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ def decode_series(
     region : str
         Name of the /dev/shm region that `out` maps from its first byte; empty where there is
         none.
+    planes : sequence of int, optional
+        Places in the geometry's stack; the rest of `out` is left as it is.
 
     Raises
     ------
@@ -76,14 +79,15 @@ def decode_series(
     """
     if out.shape != geometry.shape or out.dtype != np.int16 or not out.flags.c_contiguous:
         raise ValueError(f"out must be C-ordered int16 of shape {geometry.shape}")
+    wanted = range(len(geometry.frames)) if planes is None else planes
     with ExitStack() as stack:
         descriptor = -1
         if region:
             descriptor = os.open(SHM / region, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             stack.callback(os.close, descriptor)
-        near = stack.enter_context(at_hand(reader, _ranges(series, geometry)))
-        job = _Job(series, geometry, near, out, descriptor)
-        workers = min(threads or os.cpu_count() or 1, len(geometry.frames))
+        near = stack.enter_context(at_hand(reader, _ranges(series, geometry, wanted)))
+        job = _Job(series, geometry, near, out, descriptor, wanted)
+        workers = min(threads or os.cpu_count() or 1, len(wanted))
         if workers == 1:
             job.run()
             return
@@ -92,11 +96,13 @@ def decode_series(
             future.result()
 
 
-def _ranges(series: Series, geometry: SeriesGeometry) -> dict[str, list[tuple[int, int]]]:
+def _ranges(
+    series: Series, geometry: SeriesGeometry, planes: Sequence[int]
+) -> dict[str, list[tuple[int, int]]]:
     """Give (offset, length) of all that will be read, by object; deflated instances whole."""
     ranges: dict[str, list[tuple[int, int]]] = {}
     deflated = set()
-    for frame in geometry.frames:
+    for frame in (geometry.frames[plane] for plane in planes):
         if frame.pixel_offset < 0:
             deflated.add(frame.sop_instance_uid)
         else:
@@ -118,6 +124,7 @@ class _Job:
         reader: ObjectReader,
         out: VolumeArray,
         descriptor: int,
+        wanted: Sequence[int],
     ) -> None:
         self.geometry = geometry
         self.convert = to_grey if geometry.orientation == PROJECTION else to_hu
@@ -127,7 +134,7 @@ class _Job:
         self.inflated = Inflated(reader, series.instances)
         self.descriptor = descriptor
         self.write_lock = threading.Lock()
-        self.next = count()
+        self.next = iter(wanted)
         self.failed = threading.Event()
 
     def run(self) -> None:
@@ -135,7 +142,9 @@ class _Job:
         frames = self.geometry.frames
         buffer = np.empty((frames[0].rows, frames[0].columns), np.uint16)
         with _Files(self.reader) as files:
-            while (index := next(self.next)) < len(frames) and not self.failed.is_set():
+            for index in self.next:  # each thread goes on where the others are
+                if self.failed.is_set():
+                    return
                 try:
                     self._plane(index, frames[index], files, buffer)
                 except SeriesError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gateway.exceptions import PixelDataError
 from gateway.study.volume import VolumeArray, spacing_of
 
 _HEADER = struct.Struct("<i10s18sihcB8h3f4h8f3fhcB4f2i80s24s2h3f3f4f4f4f16s4s")
@@ -56,6 +58,34 @@ def nifti_gz(mask: npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]) -> by
         MASK_GZIP_LEVEL,
         mtime=0,
     )
+
+
+def read_nifti_gz(data: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """Read what `nifti_gz` gave.
+
+    Returns
+    -------
+    mask : (S, R, C) ndarray of uint8
+    affine : (4, 4) ndarray of float64
+        (slice, row, column) → LPS mm, in the precision of float32.
+
+    Raises
+    ------
+    PixelDataError
+        When it is no such file.
+    """
+    try:
+        plain = gzip.decompress(data)
+        header = _HEADER.unpack_from(plain)
+        columns, rows, slices = header[8:11]
+        if header[0] != _HEADER.size or header[19] != _TYPES["uint8"] or min(header[8:11]) < 1:
+            raise ValueError("not a label map of ours")
+        mask = np.frombuffer(plain, np.uint8, slices * rows * columns, _HEADER.size + 4)
+    except (OSError, EOFError, ValueError, struct.error, zlib.error):
+        raise PixelDataError("The mask cannot be read.") from None
+    ras = np.vstack([np.reshape(header[-14:-2], (3, 4)), (0, 0, 0, 1)]).astype(np.float64)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
+    return mask.reshape(slices, rows, columns), affine[:, [2, 1, 0, 3]]
 
 
 def save_nifti(path: Path, volume: VolumeArray, affine: npt.NDArray[np.float64]) -> None:

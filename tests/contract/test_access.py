@@ -24,6 +24,7 @@ OPEN_PATHS = {
     "/auth/login",
     "/auth/callback",
     "/auth/link",
+    "/ui/static/{name}",
 }
 """What may be asked without credentials, said twice so that nothing joins it by accident."""
 

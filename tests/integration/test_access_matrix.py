@@ -146,7 +146,20 @@ async def fill(client: Client, keys: dict[tuple[str, str], str], folder: Path) -
         "path": "7FE00010",
         "screening_id": screening_id,
         "check": "liver",
+        "part": "1",
+        "plane": "axial",
+        "index": "0",
+        "name": "ui.css",
     }
+    async with client.app[DATABASE].connection() as connection:
+        cursor = await connection.execute(
+            "INSERT INTO critical_results (tenant, screening_id, check_name)"
+            " VALUES (%s, %s, 'liver') RETURNING critical_id",
+            (OWNER, screening_id),
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        things["critical_id"] = str(row["critical_id"])
     if any("{delivery_id}" in access.path for access in ACCESS):
         async with client.app[DATABASE].connection() as connection:
             cursor = await connection.execute(
@@ -197,7 +210,7 @@ async def test_the_owner_is_served(world: World) -> None:
 async def test_a_stranger_finds_nothing(world: World) -> None:
     """What is another tenant's is 404, as if it were not there; lists do not have it."""
     wrong = []
-    secrets = {STUDY, *world.things.values()} - {"1", "liver", "7FE00010"}
+    secrets = {STUDY, *world.things.values()} - {"1", "0", "liver", "7FE00010", "axial", "ui.css"}
     for access in ACCESS:
         status, problem, body = await world.ask(access, STRANGER, role_of(access))
         told = (status, problem.get("code"))

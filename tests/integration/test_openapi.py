@@ -31,7 +31,7 @@ from tests.partner_api import (
 
 pytestmark = pytest.mark.postgres
 
-ELSEWHERE = ("/dicomweb/", "/auth/")
+ELSEWHERE = ("/dicomweb/", "/auth/", "/ui/")
 """Described by PS3.18; visited by a browser."""
 
 
@@ -126,7 +126,11 @@ async def test_answers_are_as_described(api: Client, document: dict[str, Any]) -
     identifier = made["screening_id"]
     listed = await (await api.get("/v1/webhooks/deliveries")).json()
     delivery = listed["deliveries"][0]["delivery_id"]
+    critical = (await (await api.get("/v1/critical")).json())["critical"][0]["critical_id"]
     done = {
+        "list_critical": ("GET", "/v1/critical", None),
+        "acknowledge_critical": ("POST", f"/v1/critical/{critical}/acknowledge", None),
+        "list_volumes": ("GET", f"/v1/studies/{STUDY}/volumes", None),
         "list_screenings": ("GET", "/v1/screenings", None),
         "get_screening": ("GET", f"/v1/screenings/{identifier}", None),
         "create_screening": ("POST", "/v1/screenings", {"study_instance_uid": STUDY}),

@@ -1,0 +1,1 @@
+"""Pages for people: rendered here, served by ``gateway.api.ui``, no build step."""
