@@ -67,7 +67,6 @@ ACCESS = (
     Access("GET", "/v1/events", "read"),
     Access("GET", "/v1/studies", "read"),
     Access("GET", "/v1/studies/{study_instance_uid}", "read"),
-    Access("GET", "/v1/webhooks", "operate"),
     Access("GET", "/v1/studies/{study_instance_uid}/volumes", "read"),
     Access(
         "GET",
@@ -81,6 +80,7 @@ ACCESS = (
     Access("GET", "/ui/studies/{study_instance_uid}", "read"),
     Access("GET", "/ui/screenings/{screening_id}", "read"),
     Access("GET", "/ui/static/{name}", OPEN),
+    Access("GET", "/v1/webhooks", "operate"),
     Access("PUT", "/v1/webhooks", "operate"),
     Access("POST", "/v1/webhooks/secret", "operate"),
     Access("GET", "/v1/webhooks/deliveries", "operate"),

@@ -19,7 +19,6 @@ from gateway.exceptions import (
     InvalidClinicalError,
     InvalidJsonError,
     InvalidQueryError,
-    NotAcceptableError,
     NotFoundError,
     OneScanError,
     PayloadTooLargeError,
@@ -34,8 +33,8 @@ from gateway.screening.manifest import STATES
 from gateway.store import deliveries
 from gateway.store.listing import MAX_LIMIT
 from gateway.store.queue import LANES
-
 from gateway.study.viewed import PLANES
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -59,9 +58,6 @@ class Answer:
     """Empty for an answer without a body."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
-    also: Mapping[str, str] = field(default_factory=dict)
-    """Further media types in which it is given → name of the schema of each."""
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +87,11 @@ def some_of(words: tuple[str, ...]) -> Schema:
 
 SCREENING = Parameter("screening_id", "path", IDENTIFIER)
 STUDY = Parameter("study_instance_uid", "path", UID_TEXT)
-FROM = Parameter("created_from", "query", TIME, "made at this time or later")
 SLICE = (
     Parameter("plane", "path", {"enum": list(PLANES)}),
     Parameter("index", "path", {"type": "integer", "minimum": 0}, "from feet, front or right"),
 )
+FROM = Parameter("created_from", "query", TIME, "made at this time or later")
 TO = Parameter("created_to", "query", TIME, "made before this time")
 PAGE = (
     Parameter(
@@ -294,19 +290,6 @@ OPERATIONS = (
     ),
     Operation(
         method="GET",
-        path="/v1/webhooks",
-        name="get_webhook",
-        says="Show where the tenant is called, and since when its secrets exist.",
-        group="webhooks",
-        answers={200: Answer("The webhook.", "Webhook")},
-    ),
-    Operation(
-        method="PUT",
-        path="/v1/webhooks",
-        name="set_webhook",
-        says="Set where the tenant is called when an order names no address.",
-    Operation(
-        method="GET",
         path="/v1/studies/{study_instance_uid}/volumes",
         name="list_volumes",
         says="List the series of a study as volumes to look at, and why some are none.",
@@ -361,6 +344,19 @@ OPERATIONS = (
         answers={200: Answer("The critical result.", "CriticalResult")},
         errors=(InvalidJsonError, PayloadTooLargeError, NotFoundError),
     ),
+    Operation(
+        method="GET",
+        path="/v1/webhooks",
+        name="get_webhook",
+        says="Show where the tenant is called, and since when its secrets exist.",
+        group="webhooks",
+        answers={200: Answer("The webhook.", "Webhook")},
+    ),
+    Operation(
+        method="PUT",
+        path="/v1/webhooks",
+        name="set_webhook",
+        says="Set where the tenant is called when an order names no address.",
         group="webhooks",
         body="WebhookSettings",
         answers={200: Answer("The webhook.", "Webhook")},
