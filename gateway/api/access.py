@@ -60,6 +60,7 @@ ACCESS = (
     Access("POST", "/v1/screenings", "send", SCREEN),
     Access("GET", "/v1/screenings", "read"),
     Access("GET", "/v1/screenings/{screening_id}", "read"),
+    Access("GET", "/v1/screenings/{screening_id}/fhir", "read"),
     Access("GET", "/v1/screenings/{screening_id}/events", "read"),
     Access("GET", "/v1/screenings/{screening_id}/masks/{check}", "read"),
     Access("POST", "/v1/screenings/{screening_id}/cancel", "send"),

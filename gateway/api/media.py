@@ -36,6 +36,9 @@ class MediaRange:
 
     quality: float
 
+    fhir_version: str = ""
+    """FHIR's parameter of its media types; empty where none is named."""
+
     def takes(self, media_type: str) -> bool:
         """Tell whether a media type is one of the range."""
         if self.kind.endswith("/*"):
@@ -114,4 +117,10 @@ def _range(item: str) -> MediaRange:
     multipart = kind == MULTIPART
     if multipart:
         kind = parameters.get("type", "*/*").strip().lower()
-    return MediaRange(kind, multipart, parameters.get("transfer-syntax", "").strip(), quality)
+    return MediaRange(
+        kind,
+        multipart,
+        parameters.get("transfer-syntax", "").strip(),
+        quality,
+        parameters.get("fhirversion", "").strip(),
+    )

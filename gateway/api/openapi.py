@@ -132,6 +132,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
     elif answer.media:
         schema = ref(answer.schema) if answer.schema else {}
         told["content"] = {answer.media: {"schema": schema} if schema else {}}
+        told["content"] |= {media: {"schema": ref(name)} for media, name in answer.also.items()}
     return told
 
 

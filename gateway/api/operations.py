@@ -19,6 +19,7 @@ from gateway.exceptions import (
     InvalidClinicalError,
     InvalidJsonError,
     InvalidQueryError,
+    NotAcceptableError,
     NotFoundError,
     OneScanError,
     PayloadTooLargeError,
@@ -29,6 +30,7 @@ from gateway.exceptions import (
     UnknownSourceError,
     UnsupportedMediaTypeError,
 )
+from gateway.results.fhir import MEDIA_TYPE as FHIR
 from gateway.screening.manifest import STATES
 from gateway.store import deliveries
 from gateway.store.listing import MAX_LIMIT
@@ -56,6 +58,9 @@ class Answer:
 
     media: str = "application/json"
     """Empty for an answer without a body."""
+
+    also: Mapping[str, str] = field(default_factory=dict)
+    """Further media types in which it is given → name of the schema of each."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -190,8 +195,20 @@ OPERATIONS = (
         says="Show a screening: state, stage, plan, and the results released so far.",
         group="screenings",
         parameters=(SCREENING,),
-        answers={200: Answer("The screening.", "Screening")},
-        errors=(NotFoundError,),
+        answers={
+            200: Answer("The screening.", "Screening", also={FHIR: "FhirBundle"}),
+        },
+        errors=(NotFoundError, NotAcceptableError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}/fhir",
+        name="get_screening_fhir",
+        says="Give a screening as a FHIR R4 Bundle, preliminary until it is signed.",
+        group="screenings",
+        parameters=(SCREENING,),
+        answers={200: Answer("The bundle.", "FhirBundle", media=FHIR)},
+        errors=(NotFoundError, NotAcceptableError),
     ),
     Operation(
         method="POST",

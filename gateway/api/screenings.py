@@ -17,6 +17,7 @@ from gateway.api.json_body import json_object
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL, SETTINGS
 from gateway.api.limits import refuse_when_full
 from gateway.api.query import NAME
+from gateway.api.result_forms import answer_in, chosen_form, fhir_answer, need_fhir
 from gateway.api.sources import check_source, read_source
 from gateway.api.state import LIFECYCLE, MANIFESTS
 from gateway.api.watch import WATCH
@@ -94,12 +95,25 @@ def answer_created(row: screenings.Row) -> web.Response:
 
 @routes.get("/v1/screenings/{screening_id}")
 async def get_screening(request: web.Request) -> web.Response:
-    """Show a screening: state, stage, plan, and the results released so far."""
+    """Show a screening: state, stage, plan, and the results released so far; as FHIR if asked."""
+    form = chosen_form(request)
+    return await answer_in(form, request, await shown_screening(request))
+
+
+@routes.get("/v1/screenings/{screening_id}/fhir")
+async def get_screening_fhir(request: web.Request) -> web.Response:
+    """Give the same as a FHIR R4 Bundle."""
+    need_fhir(request)
+    return await fhir_answer(request, await shown_screening(request))
+
+
+async def shown_screening(request: web.Request) -> dict[str, Any]:
+    """Find the screening of an address and put together what it says."""
     async with request.app[DATABASE].connection() as connection:
         row, released, stage = await screenings.find(
             connection, request[PRINCIPAL].tenant, screening_id_of(request)
         )
-    return web.json_response(screening_result(row, released, stage=stage))
+    return screening_result(row, released, stage=stage)
 
 
 @routes.get("/v1/screenings/{screening_id}/masks/{check}")

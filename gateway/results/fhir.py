@@ -179,12 +179,12 @@ class _Whole:
 
 
 def _pending(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Give the checks that were asked for and have said nothing yet, so that none is missing."""
+    """Give the checks that were asked for and say nothing here, so that none is missing."""
     there = {check["check"] for check in result["checks"]}
     return [
         {
             "check": name,
-            "state": "pending" if result["state"] not in FINAL_STATES else "not_evaluated",
+            "state": "unknown" if result["state"] in FINAL_STATES else "pending",
             "reason": None,
             "score": None,
             "grade": None,

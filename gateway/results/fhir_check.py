@@ -39,15 +39,22 @@ STATES = {
     "not_evaluated": ("Not evaluated", "未评估"),
     "failed": ("Failed", "失败"),
     "pending": ("Pending", "待出结果"),
+    "unknown": ("No result here", "此处无结果"),
 }
-"""State → English and Chinese; ``pending`` is a check that was asked for and has no result yet."""
+"""State → English and Chinese. ``pending`` is a check that was asked for and has no result yet,
+``unknown`` one that has none though the screening has ended, or whose result is not shown."""
 
 QUALIFIERS = {"positive": "10828004", "negative": "260385009", "indeterminate": "82334004"}
 """State → SNOMED CT qualifier value. The others have none: they are no values."""
 
 DETECTED = {"positive": "POS", "negative": "NEG", "indeterminate": "IND"}
 
-WHY_ABSENT = {"not_evaluated": "not-performed", "failed": "error", "pending": "temp-unknown"}
+WHY_ABSENT = {
+    "not_evaluated": "not-performed",
+    "failed": "error",
+    "pending": "temp-unknown",
+    "unknown": "unknown",
+}
 """State → code of data-absent-reason."""
 
 

@@ -133,6 +133,7 @@ async def test_answers_are_as_described(api: Client, document: dict[str, Any]) -
         "list_volumes": ("GET", f"/v1/studies/{STUDY}/volumes", None),
         "list_screenings": ("GET", "/v1/screenings", None),
         "get_screening": ("GET", f"/v1/screenings/{identifier}", None),
+        "get_screening_fhir": ("GET", f"/v1/screenings/{identifier}/fhir", None),
         "create_screening": ("POST", "/v1/screenings", {"study_instance_uid": STUDY}),
         "cancel_screening": ("POST", f"/v1/screenings/{waiting['screening_id']}/cancel", None),
         "rerun_screening": ("POST", f"/v1/screenings/{identifier}/rerun", None),

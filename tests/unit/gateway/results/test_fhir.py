@@ -103,6 +103,14 @@ def test_a_check_without_a_result_yet_is_pending() -> None:
     assert len(report(made)["result"]) == 2
 
 
+def test_a_check_without_a_result_at_the_end_is_unknown() -> None:
+    """Its result may be hidden from the reader: that is no word on the check."""
+    made = bundle(result=result([], requested_checks=["liver"]))
+    (seen,) = observations(made).values()
+    assert {one["code"] for one in seen["dataAbsentReason"]["coding"]} == {"unknown"}
+    assert not any(key.startswith("value") for key in seen)
+
+
 @pytest.mark.parametrize(
     ("state", "checks", "status"),
     [
