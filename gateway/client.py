@@ -165,6 +165,10 @@ class GatewayClient:
         """Look at a screening."""
         return await self._request("GET", f"/v1/screenings/{screening_id}", expect=(200,))
 
+    async def fhir(self, screening_id: str) -> dict[str, Any]:
+        """Fetch a screening as a FHIR R4 Bundle."""
+        return await self._request("GET", f"/v1/screenings/{screening_id}/fhir", expect=(200,))
+
     async def mask(self, screening_id: str, check: str) -> bytes:
         """Fetch the mask of a check's lesions, gzipped NIfTI-1."""
         assert self._session is not None

@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="write each result there as JSON, and the masks of what is shown as NIfTI",
     )
+    parser.add_argument(
+        "--fhir", action="store_true", help="with --out: write each result as FHIR R4, too"
+    )
     parser.add_argument("--plan", action="store_true", help="show what each check was given, too")
     parser.add_argument(
         "--language", choices=("en", "zh"), default="en", help="of the texts; en by default"
@@ -54,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Screen and print; 1 when a screening failed."""
+    if args.fhir and not args.out:
+        raise UsageError("--fhir needs --out DIR, where it writes.")
     return asyncio.run(_run(args, settings))
 
 
@@ -76,7 +81,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
                 exam_context=args.exam_context,
             )
             if args.out:
-                await write_results(args.out, results, client_of(address))
+                await write_results(args.out, results, client_of(address), fhir=args.fhir)
     if args.json:
         print(as_json(results[0] if len(results) == 1 else {"studies": results}), end="")
     else:
@@ -202,13 +207,21 @@ def _one_patient(instances: list[Instance]) -> None:
         raise UsageError("--clinical holds one patient's values; the files hold several patients.")
 
 
-async def write_results(folder: Path, results: list[dict[str, Any]], client: GatewayClient) -> None:
-    """Write each result as ``STUDY.json``, and its masks as ``STUDY.CHECK.nii.gz``."""
+async def write_results(
+    folder: Path, results: list[dict[str, Any]], client: GatewayClient, *, fhir: bool = False
+) -> None:
+    """Write each result as ``STUDY.json``, and its masks as ``STUDY.CHECK.nii.gz``.
+
+    With `fhir` as ``STUDY.fhir.json``, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     async with client:
         for result in results:
             study = result["study"]["study_instance_uid"]
             (folder / f"{study}.json").write_text(as_json(result), encoding="utf-8")
+            if fhir:
+                bundle = await client.fhir(result["screening_id"])
+                (folder / f"{study}.fhir.json").write_text(as_json(bundle), encoding="utf-8")
             for check in result["checks"]:
                 if check.get("mask"):
                     mask = await client.mask(result["screening_id"], check["check"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gateway.results.dicom_codes import STATES as CODES
 from gateway.results.fhir_terms import (
     SNOMED,
     Element,
@@ -44,8 +45,8 @@ STATES = {
 """State → English and Chinese. ``pending`` is a check that was asked for and has no result yet,
 ``unknown`` one that has none though the screening has ended, or whose result is not shown."""
 
-QUALIFIERS = {"positive": "10828004", "negative": "260385009", "indeterminate": "82334004"}
-"""State → SNOMED CT qualifier value. The others have none: they are no values."""
+QUALIFIERS = ("positive", "negative", "indeterminate")
+"""States that are values, by SNOMED CT's qualifiers; the others say why there is none."""
 
 DETECTED = {"positive": "POS", "negative": "NEG", "indeterminate": "IND"}
 
@@ -79,7 +80,7 @@ def answer(check: Check) -> Element:
     en, zh = STATES[state]
     found: Element = {}
     if state in QUALIFIERS:
-        known = {"system": SNOMED, "code": QUALIFIERS[state], "display": en}
+        known = {"system": SNOMED, "code": CODES[state].value, "display": en}
         found["valueCodeableConcept"] = concept(ours("state", state), known, en=en, zh=zh)
         signs = [DETECTED[state], *(["AA"] if check["urgency"] == "critical" else [])]
         found["interpretation"] = [

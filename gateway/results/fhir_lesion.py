@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gateway.results.dicom_codes import (
+    HU_MEASURES,
+    LESION_MEASURES,
+    OWN,
+    PROBABILITY,
+    SIDES,
+    Code,
+    organ_code,
+)
 from gateway.results.fhir_check import item, number
 from gateway.results.fhir_terms import (
-    DCM,
-    SNOMED,
+    SCHEMES,
     Element,
     coding,
     concept,
@@ -22,45 +30,17 @@ Lesion = Mapping[str, Any]
 
 HU = "[hnsf'U]"
 
-ORGANS = {
-    "spleen": "78961009",
-    "liver": "10200004",
-    "stomach": "69695003",
-    "pancreas": "15776009",
-    "aorta": "15825003",
-    "lung_right": "39607008",
-    "lung_left": "39607008",
-    "vertebrae": "272673000",
-    "other_bone": "272673000",
-}
-"""Organ of the anatomy network → SNOMED CT; of the lungs the organ, its side stands beside it.
-Those of which no code has been checked have ours only."""
-
-SIDES = {"left": "7771000", "right": "24028007"}
-
-SIZES = {
-    "long_diameter_mm": ("mm", SNOMED, "103339001"),
-    "short_diameter_mm": ("mm", SNOMED, "103340004"),
-    "mean_diameter_mm": ("mm", SNOMED, "81827009"),
-    "volume_mm3": ("mm3", SNOMED, "118565006"),
-}
-"""Size of a lesion → UCUM unit and code: long, short, diameter, volume."""
-
-ATTENUATION = {
-    "mean": "112181",
-    "sd": "112183",
-    "median": "112182",
-    "min": "112179",
-    "max": "112180",
-}
-"""DCM codes of attenuation coefficients."""
-
-PROBABILITY = {"system": DCM, "code": "122157"}
-
 
 def is_shown(lesion: Lesion) -> bool:
     """Tell whether a lesion is for readers; those below the thresholds stay in the JSON."""
     return bool(lesion.get("marked") or lesion.get("flagged"))
+
+
+def standard(known: Code) -> Element | None:
+    """Give a code of a dictionary; None of one of our own, which stands under our own systems."""
+    if known.scheme == OWN:
+        return None
+    return {"system": SCHEMES[known.scheme], "code": known.value, "display": known.meaning}
 
 
 def lesion_code(codes: Mapping[str, Any], kind: str | None) -> Element:
@@ -75,7 +55,7 @@ def body_site(lesion: Lesion) -> Element | None:
     site, side = lesion.get("site"), lesion.get("side")
     if not site:
         return None
-    known = {"system": SNOMED, "code": ORGANS[site]} if site in ORGANS else None
+    known = standard(organ_code(site)[0])
     bare = site.removesuffix("_left").removesuffix("_right").replace("_", " ")
     words = f"{side} {bare}" if side in SIDES else bare
     return concept(ours("organ", site), known, en=words)
@@ -105,7 +85,7 @@ def _place(lesion: Lesion) -> Iterable[Element]:
         for axis, value in zip("xyz", point, strict=True):
             yield item(f"box_{corner}_{axis}", valueQuantity=quantity(value, "mm"))
     if side := lesion.get("side"):
-        known = {"system": SNOMED, "code": SIDES[side]} if side in SIDES else None
+        known = standard(SIDES[side]) if side in SIDES else None
         yield item("side", valueCodeableConcept=concept(ours("side", side), known))
     for name in ("series_instance_uid", "sop_instance_uid"):
         if lesion.get(name):
@@ -116,19 +96,19 @@ def _place(lesion: Lesion) -> Iterable[Element]:
 
 
 def _sizes(lesion: Lesion) -> Iterable[Element]:
-    for name, (unit, system, known) in SIZES.items():
+    for name, (code, unit) in LESION_MEASURES.items():
         if lesion.get(name) is not None:
-            what = concept(ours("item", name), {"system": system, "code": known})
+            what = concept(ours("item", name), standard(code))
             yield {"code": what, "valueQuantity": quantity(lesion[name], unit)}
-    for name, known in ATTENUATION.items():
+    for name, code in HU_MEASURES.items():
         if lesion.get("hu"):
-            what = concept(ours("item", f"hu_{name}"), {"system": DCM, "code": known})
+            what = concept(ours("item", f"hu_{name}"), standard(code))
             yield {"code": what, "valueQuantity": quantity(lesion["hu"][name], HU)}
 
 
 def _judged(lesion: Lesion) -> Iterable[Element]:
     if lesion.get("score") is not None:
-        what = concept(ours("item", "score"), PROBABILITY)
+        what = concept(ours("item", "score"), standard(PROBABILITY))
         yield {"code": what, "valueQuantity": quantity(lesion["score"], "1")}
     if kind := lesion.get("kind"):
         yield item("kind", valueCodeableConcept=concept(ours("kind", kind)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,16 @@ import pydicom
 import pytest
 import pytest_asyncio
 
+from gateway.cli import main
+from gateway.client import GatewayClient
+from gateway.commands.screen import write_results
 from gateway.results.fhir import validated
 from gateway.store.study_header import study_header
 from tests.fhir_case import lesion
 from tests.fhir_r4 import added_by_r4b, unknown_to_r4
 from tests.fhir_reading import read_checks, resources
 from tests.partner_api import (
+    KEY,
     Client,
     api_settings,
     claimed,
@@ -164,6 +169,23 @@ async def test_a_header_is_of_its_tenant(screened: Screened) -> None:
         assert await study_header(connection, "other", STUDY, [uid]) is None
         assert await study_header(connection, "default", "1.2.3") is None
         assert await study_header(connection, "default", None) is None
+
+
+async def test_the_command_writes_it_beside_the_json(screened: Screened, tmp_path: Path) -> None:
+    """As ``STUDY.fhir.json``, the same as the server gives; only when asked."""
+    address = str(screened.api.make_url("/"))
+    result = await (await screened.api.get(screened.path)).json()
+    await write_results(tmp_path / "without", [result], GatewayClient(address, KEY))
+    assert [one.name for one in (tmp_path / "without").iterdir()] == [f"{STUDY}.json"]
+    await write_results(tmp_path / "with", [result], GatewayClient(address, KEY), fhir=True)
+    written = json.loads((tmp_path / "with" / f"{STUDY}.fhir.json").read_text(encoding="utf-8"))
+    assert written == await (await screened.api.get(f"{screened.path}/fhir")).json()
+
+
+def test_fhir_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is read or started."""
+    assert main(["screen", "nowhere", "--fhir"]) == 2
+    assert "--out" in capsys.readouterr().err
 
 
 async def test_what_is_not_there_has_no_form(screened: Screened) -> None:
