@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +38,21 @@ class Signature:
 
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     """Check → what was done with it."""
+
+
+def signature_of(report: Mapping[str, Any]) -> Signature:
+    """Read who signed from a final report, as docs/review.md describes it."""
+    return Signature(
+        readers=tuple(report["readers"]),
+        signed_at=report["signed_at"],
+        comment=report["comment"],
+        amends=report["predecessor"] is not None,
+        decisions={
+            check: Decision(
+                decision="implied" if said.get("implied") else said["decision"],
+                ai_state=said["ai_state"],
+                comment=said["comment"],
+            )
+            for check, said in report["findings"].items()
+        },
+    )

@@ -11,7 +11,7 @@ import pytest
 from gateway.results.fhir import fhir_bundle, shown_instances, validated
 from gateway.results.fhir_terms import code, coding, identifier, plain
 from gateway.results.json import DISCLAIMER, schema
-from gateway.results.signature import Signature
+from gateway.results.signature import Signature, signature_of
 from gateway.screening.findings import CheckResult
 from gateway.screening.reasons import REASONS
 from tests.fhir_case import (
@@ -20,6 +20,7 @@ from tests.fhir_case import (
     STUDY,
     every_state,
     header,
+    lesion,
     nodule,
     result,
     without_answer,
@@ -152,6 +153,45 @@ def test_a_signed_review_makes_it_final() -> None:
     assert observations(after)["nodule"]["note"][1]["text"] == "7 mm"
     amended = Signature(readers=("key:anna",), signed_at=SIGNED.signed_at, amends=True)
     assert report(bundle(signature=amended))["status"] == "amended"
+
+
+def test_a_final_report_says_who_signed_it() -> None:
+    """In the form of docs/review.md; what the reader did not touch is implied."""
+    said = {"decision": "accepted", "state": "positive", "lesions": [], "comment": ""}
+    report_ = {
+        "readers": ["key:anna"],
+        "signed_at": "2026-11-22T08:00:00+00:00",
+        "comment": "Fine.",
+        "predecessor": "9a0a1a8c-1434-4a73-bdd3-2c192b78f80e",
+        "findings": {
+            "nodule": {**said, "ai_state": "positive", "implied": False},
+            "liver": {**said, "ai_state": "negative", "implied": True},
+        },
+    }
+    signed = signature_of(report_)
+    assert signed.amends
+    assert {name: one.decision for name, one in signed.decisions.items()} == {
+        "nodule": "accepted",
+        "liver": "implied",
+    }
+    told = report(bundle(signature=signed))
+    assert (told["status"], told["issued"]) == ("amended", report_["signed_at"])
+
+
+def test_a_lesion_that_a_reader_added_is_told() -> None:
+    """It has a place and perhaps a size, and nothing that a network would say."""
+    given = result()
+    given["checks"][0]["lesions"] = [
+        lesion(4)
+        | dict.fromkeys(("kind", "score", "box_mm", "hu", "mean_diameter_mm", "volume_mm3"))
+        | dict.fromkeys(("sop_instance_uid", "frame_number", "mask_value", "category"))
+        | {"classes": {}, "measures": {}}
+    ]
+    made = bundle(result=given, signature=SIGNED)
+    (added,) = [one for one in resources(made, "Observation") if not ours(one["code"], "check")]
+    items = by_code(added, "item")
+    assert items["lesion_id"][0]["valueInteger"] == 4
+    assert not items.keys() & {"score", "hu_mean", "sop_instance_uid", "box_low_x"}
 
 
 def test_identifiers_stay_the_same_and_tell_screenings_apart() -> None:
