@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_FLAGS ?=
+TEST_WORKERS ?= 2
 
 .PHONY: default setup setup-dev demo serve test lint types unit format bench cohort smoke clean
 
@@ -47,7 +48,7 @@ types: setup-dev
 	$(BIN)/mypy
 
 unit: setup-dev
-	$(BIN)/pytest $(TEST_FLAGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_FLAGS)
 
 format: setup-dev
 	$(BIN)/ruff check --fix .
