@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from gateway.exceptions import ManifestError
 from gateway.screening.anatomy import COVERAGES, SIDES
@@ -161,7 +162,7 @@ def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Man
         thresholds=read_thresholds(table.optional_table("thresholds")),
         indeterminate=tuple(_doubt(item) for item in table.tables("indeterminate")),
         follow_up=tuple(_follow_up(item) for item in table.tables("follow_up")),
-        codes=table.mapping("codes"),
+        codes=_codes(table.optional_table("codes")),
         phase=_phase(table.optional_table("phase")),
         outputs=dict(_output(item) for item in table.tables("outputs")),
         provenance=provenance,
@@ -262,6 +263,28 @@ def _measure(table: TomlTable) -> Measure:
     )
     table.done()
     return measure
+
+
+def _codes(table: TomlTable | None) -> dict[str, Any]:
+    """Read the codes of finding, site and measures: every form of a result tells them."""
+    if table is None:
+        return {}
+    found: dict[str, Any] = {}
+    for name in ("finding", "site"):
+        if (coded := table.optional_table(name)) is not None:
+            found[name] = _code(coded)
+    if (measures := table.optional_table("measures")) is not None:
+        found["measures"] = {name: _code(measures.table(name)) for name in measures.names()}
+    table.done()
+    return found
+
+
+def _code(table: TomlTable) -> dict[str, str]:
+    code = {name: table.text(name) for name in ("scheme", "value", "meaning")}
+    if empty := [name for name, value in code.items() if not value.strip()]:
+        table.refuse(f"{empty[0]} is empty")
+    table.done()
+    return code
 
 
 def _grade(table: TomlTable) -> Grade:

@@ -13,20 +13,23 @@ import jsonschema
 import numpy as np
 import pytest
 
+from gateway.api.screening_lists import SCREENING_STATES
 from gateway.results.json import schema
 from gateway.screening.anatomy import parse_anatomy
 from gateway.screening.answer import answer, seen_by_network
 from gateway.screening.findings import CheckResult
-from gateway.screening.manifest import ANATOMY, Manifest
+from gateway.screening.manifest import ANATOMY, LATENCY_CLASSES, STATES, URGENCIES, Manifest
 from gateway.screening.manifest_reader import load_manifests
 from gateway.screening.mask import KeptMask
-from gateway.screening.places import Places
+from gateway.screening.places import SIDES, Places
 from gateway.screening.plan import Step
 from gateway.screening.provenance import check_provenance
 from gateway.screening.reasons import REASONS
 from gateway.screening.series_facts import FrameName, SeriesFacts
 from gateway.screening.subject import Subject
 from gateway.settings import ROOT
+from gateway.store.queue import LANES
+from gateway.store.screenings import EXAM_CONTEXTS
 from gateway.testing import anatomy_measures
 from gateway.triton.shared_memory import SharedVolume
 from gateway.triton.tensors import Inference
@@ -172,6 +175,30 @@ def test_what_is_said_without_an_answer_is_of_the_schema(reason: str) -> None:
     for state in ("not_evaluated", "failed", "indeterminate"):
         result = CheckResult.without_answer("liver", state, reason, manifest=MANIFESTS["liver"])
         jsonschema.validate(result.to_json(), definition("check"))
+
+
+def test_the_schema_lists_the_words_of_the_code() -> None:
+    """States, urgencies, sides, lanes and contexts, each said once more in JSON."""
+    parts, whole = schema()["$defs"], schema()["properties"]
+    check, lesion = parts["check"]["properties"], parts["lesion"]["properties"]
+    assert check["state"]["enum"] == list(STATES)
+    assert check["urgency"]["enum"] == list(URGENCIES)
+    assert parts["assessment"]["properties"]["urgency"]["enum"] == [*URGENCIES, None]
+    assert lesion["side"]["enum"] == [*SIDES, "midline", None]
+    assert parts["step"]["properties"]["latency_class"]["enum"] == list(LATENCY_CLASSES)
+    assert whole["lane"]["enum"] == list(LANES)
+    assert whole["exam_context"]["enum"] == list(EXAM_CONTEXTS)
+    assert whole["state"]["enum"] == list(SCREENING_STATES)
+
+
+def test_codes_without_a_meaning_are_not_of_the_schema() -> None:
+    """Every form of a result tells them; a manifest with such is refused, too."""
+    parts = schema()["$defs"]
+    described = {"$defs": parts, **parts["check"]["properties"]["codes"]}
+    jsonschema.validate(MANIFESTS["nodule"].codes, described)
+    for codes in ({"finding": {"scheme": "SCT", "value": "1"}}, {"organ": {}}, {"measures": []}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(codes, described)
 
 
 @pytest.mark.parametrize(("heading", "name"), SECTIONS.items())

@@ -79,6 +79,21 @@ def test_a_source_that_is_not_installed_is_refused(repository: Path) -> None:
     assert "source" in broken(repository, 'source = "anatomy"', 'source = "anatomie"')
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('scheme = "SCT", value = "10200004", ', 'scheme = "SCT", ', "value is missing"),
+        ('value = "10200004"', 'value = " "', "value is empty"),
+        ('value = "10200004"', "value = 10200004", "value"),
+        ("[codes]", '[codes]\norgan = { scheme = "SCT" }', "organ"),
+        ('meaning = "Liver" }', 'meaning = "Liver", version = "1" }', "version"),
+    ],
+)
+def test_a_broken_code_is_refused(repository: Path, old: str, new: str, told: str) -> None:
+    """Every form of a result tells the codes, so they are read when the server starts."""
+    assert told in broken(repository, old, new)
+
+
 def test_a_broken_recipe_is_refused(repository: Path) -> None:
     """The recipe is checked before any study meets it."""
     message = broken(repository, "multiple = 16", "multiple = 0", "anatomy")
