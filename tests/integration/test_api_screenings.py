@@ -88,6 +88,8 @@ def worker_seen(url: str, *, triton_ready: bool = True, draining: bool = False) 
         in_flight=0,
         triton_ready=triton_ready,
         draining=draining,
+        pod="machine",
+        drained=False,
     )
     with psycopg.connect(url, autocommit=True) as connection:
         beat(connection, report, [])
