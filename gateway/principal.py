@@ -43,3 +43,8 @@ class Principal:
     """None when it is no key."""
 
     quotas: Quotas = Quotas()
+
+    @property
+    def actor(self) -> str:
+        """Name who did it, for the audit log and as the reader of a review."""
+        return self.name if ":" in self.name or self.key_id is None else f"key:{self.name}"

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gateway import traces
 from gateway.api import (
+    agreement,
     critical,
     deletion,
     diagnosis,
@@ -26,6 +27,8 @@ from gateway.api import (
     events,
     health,
     operate,
+    reader_studies,
+    reviews,
     screening_lists,
     screenings,
     sign_in,
@@ -38,6 +41,7 @@ from gateway.api import (
 from gateway.api.addresses import Failures, read_networks
 from gateway.api.admission import ADMISSION, admit, admit_store, close_unread, make_admission
 from gateway.api.auth import authenticate
+from gateway.api.hiding import hide_findings
 from gateway.api.hub import HUB, Hub
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, SETTINGS
 from gateway.api.limits import limit, tell_limits
@@ -124,6 +128,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
             begin_span,
             admit_store,
             limit,
+            hide_findings,
         ],
         client_max_size=settings.api.max_json_bytes,  # STOW streams and has limits of its own
     )
@@ -149,6 +154,9 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(screening_lists.routes)
     app.add_routes(studies.routes)
     app.add_routes(events.routes)
+    app.add_routes(reviews.routes)
+    app.add_routes(reader_studies.routes)
+    app.add_routes(agreement.routes)
     app.add_routes(slices.routes)
     app.add_routes(critical.routes)
     app.add_routes(ui.routes)

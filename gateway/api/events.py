@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 from aiohttp import web
 
+from gateway.api.hiding import hidden_screenings, may_hide
 from gateway.api.hub import HUB, Hub, Subscription
 from gateway.api.keys import DATABASE, PRINCIPAL, SETTINGS
 from gateway.api.query import read_query
@@ -22,10 +23,19 @@ from gateway.exceptions import InvalidQueryError
 from gateway.settings import EventSettings
 from gateway.store import events, screenings
 from gateway.store.database import Database
-from gateway.store.events import BATCH, FINAL_KINDS, LARGEST_POSITION, Event
+from gateway.store.events import (
+    BATCH,
+    FINAL_KINDS,
+    LARGEST_POSITION,
+    REVIEW_KINDS,
+    Event,
+)
 
 RETRY_MILLISECONDS = 2000
 """What a reader is told to wait before it comes back."""
+
+TELLING_KINDS = ("released", *REVIEW_KINDS)
+"""Events that tell findings, so that they are left out where those are hidden."""
 
 LOOK_SECONDS = 1.0
 """How often a silent stream looks whether its reader is still there."""
@@ -70,7 +80,7 @@ async def _stream(request: web.Request, screening_id: UUID | None) -> web.Stream
             }
         )
         await response.prepare(request)
-        stream = _Stream(request, response, subscription, after)
+        stream = _Stream(request, response, subscription, after, ended=final)
         try:
             await stream.run(first)
         except psycopg.Error:
@@ -92,7 +102,10 @@ class _Stream:
         response: web.StreamResponse,
         subscription: Subscription,
         after: int,
+        *,
+        ended: bool,
     ) -> None:
+        self._ended = ended
         self._request = request
         self._response = response
         self._subscription = subscription
@@ -113,11 +126,12 @@ class _Stream:
         await self._write(f"retry: {RETRY_MILLISECONDS}\n\n")
         while True:
             if batch:
-                await self._write("".join(map(_written, batch)))
+                await self._write("".join(map(_written, await self._shown(batch))))
                 self._after = batch[-1]["position"]
-                of_one = self._subscription.screening_id is not None
-                if of_one and batch[-1]["kind"] in FINAL_KINDS:
-                    return
+                self._ended |= any(event["kind"] in FINAL_KINDS for event in batch)
+            of_one = self._subscription.screening_id is not None
+            if of_one and self._ended and len(batch) < BATCH:
+                return
             if len(batch) < BATCH and not await self._wait(end):
                 return
             self._subscription.changed.clear()
@@ -128,6 +142,19 @@ class _Stream:
                     after=self._after,
                     screening_id=self._subscription.screening_id,
                 )
+
+    async def _shown(self, batch: list[Event]) -> list[Event]:
+        """Leave out what tells findings that are hidden from the reader."""
+        telling = {event["screening_id"] for event in batch if event["kind"] in TELLING_KINDS}
+        if not telling or not may_hide(self._request):
+            return batch
+        async with self._database.connection() as connection:
+            kept_back = await hidden_screenings(self._request, connection, telling)
+        return [
+            event
+            for event in batch
+            if event["kind"] not in TELLING_KINDS or event["screening_id"] not in kept_back
+        ]
 
     async def _wait(self, end: float) -> bool:
         """Wait for an event, with signs of life; False when the stream is over."""

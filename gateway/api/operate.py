@@ -114,7 +114,7 @@ async def restart_screening(request: web.Request) -> web.Response:
 
 def actor_of(principal: Principal) -> str:
     """Name who did it, for the audit log."""
-    return principal.name if ":" in principal.name else f"key:{principal.name}"
+    return principal.actor
 
 
 def show_queued(row: dict[str, Any]) -> dict[str, Any]:

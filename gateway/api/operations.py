@@ -15,16 +15,23 @@ from gateway.api.screening_lists import SCREENING_STATES
 from gateway.api.screenings import MAXIMUM_IDEMPOTENCY_KEY_LENGTH
 from gateway.exceptions import (
     ConflictError,
+    HiddenError,
     InvalidCallbackError,
     InvalidClinicalError,
     InvalidJsonError,
     InvalidQueryError,
+    InvalidReviewError,
     NotAcceptableError,
     NotFoundError,
     OneScanError,
     PayloadTooLargeError,
     SeriesError,
+    SignedError,
+    SignedMeanwhileError,
     SourceUnsupportedError,
+    StaleDraftError,
+    SupersededError,
+    UndecidedError,
     UnknownCheckError,
     UnknownQueryKeyError,
     UnknownSourceError,
@@ -92,6 +99,8 @@ def some_of(words: tuple[str, ...]) -> Schema:
 
 SCREENING = Parameter("screening_id", "path", IDENTIFIER)
 STUDY = Parameter("study_instance_uid", "path", UID_TEXT)
+REVIEW = Parameter("review_id", "path", IDENTIFIER)
+READER_STUDY = Parameter("reader_study_id", "path", IDENTIFIER)
 SLICE = (
     Parameter("plane", "path", {"enum": list(PLANES)}),
     Parameter("index", "path", {"type": "integer", "minimum": 0}, "from feet, front or right"),
@@ -134,6 +143,7 @@ LAST_EVENT = (
 
 BAD_QUERY = (InvalidQueryError, UnknownQueryKeyError)
 BAD_JSON = (InvalidJsonError, PayloadTooLargeError, UnsupportedMediaTypeError)
+REVIEW_ERRORS = (NotFoundError, ConflictError, HiddenError)
 
 ACCEPTED = Answer(
     "The screening as it was accepted.", "Screening", headers={"Location": "where it is shown"}
@@ -436,6 +446,155 @@ OPERATIONS = (
         errors=(*BAD_QUERY, InvalidJsonError, NotFoundError, ConflictError, PayloadTooLargeError),
     ),
     Operation(
+        method="POST",
+        path="/v1/screenings/{screening_id}/reviews",
+        name="begin_review",
+        says="Begin a review, or find one's own draft again.",
+        group="reviews",
+        parameters=(SCREENING,),
+        body="BeginReview",
+        body_required=False,
+        answers={
+            200: Answer("One's own draft.", "BegunReview"),
+            201: Answer("The review.", "BegunReview", headers={"Location": "where it is shown"}),
+        },
+        errors=(*BAD_JSON, *REVIEW_ERRORS, SupersededError, SignedMeanwhileError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}/reviews",
+        name="list_reviews",
+        says="List a screening's reviews, and what two readers disagree on.",
+        group="reviews",
+        parameters=(SCREENING,),
+        answers={200: Answer("The reviews.", "Reviews")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}/report",
+        name="get_report",
+        says="Give the final report of a screening.",
+        group="reviews",
+        parameters=(SCREENING,),
+        answers={200: Answer("What was signed.", "Report")},
+        errors=(NotFoundError, HiddenError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/reviews/{review_id}",
+        name="get_review",
+        says="Show a review; what another says stays out until it may be seen.",
+        group="reviews",
+        parameters=(REVIEW,),
+        answers={200: Answer("The review.", "Review")},
+        errors=(NotFoundError, HiddenError),
+    ),
+    Operation(
+        method="PUT",
+        path="/v1/reviews/{review_id}",
+        name="save_review",
+        says="Save one's draft over the revision that was read.",
+        group="reviews",
+        parameters=(REVIEW,),
+        body="SaveReview",
+        answers={200: Answer("The draft.", "Review")},
+        errors=(*BAD_JSON, *REVIEW_ERRORS, InvalidReviewError, StaleDraftError, SignedError),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/reviews/{review_id}/sign",
+        name="sign_review",
+        says="Sign one's draft; with it the final report is there, or the findings are shown.",
+        group="reviews",
+        parameters=(REVIEW,),
+        body="SignReview",
+        answers={200: Answer("The review, signed.", "Review")},
+        errors=(
+            *BAD_JSON,
+            *REVIEW_ERRORS,
+            InvalidReviewError,
+            StaleDraftError,
+            SignedError,
+            SignedMeanwhileError,
+            SupersededError,
+            UndecidedError,
+        ),
+    ),
+    Operation(
+        method="DELETE",
+        path="/v1/reviews/{review_id}",
+        name="discard_review",
+        says="Discard one's draft.",
+        group="reviews",
+        parameters=(REVIEW,),
+        answers={204: Answer("It is gone.", media="")},
+        errors=(InvalidJsonError, PayloadTooLargeError, NotFoundError, SignedError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/agreement",
+        name="show_agreement",
+        says="Show how far readers agree with the checks, and with each other.",
+        group="reviews",
+        parameters=(
+            Parameter("created_from", "query", TIME, "signed at this time or later"),
+            Parameter("created_to", "query", TIME, "signed before this time"),
+        ),
+        answers={200: Answer("Check by check.", "Agreement")},
+        errors=BAD_QUERY,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/reader-studies",
+        name="begin_reader_study",
+        says="Begin a reader study; from now on its readers see no findings of its cases.",
+        group="reviews",
+        body="NewReaderStudy",
+        answers={
+            201: Answer("The study.", "ReaderStudy", headers={"Location": "where it is shown"})
+        },
+        errors=(*BAD_JSON, NotFoundError, ConflictError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/reader-studies",
+        name="list_reader_studies",
+        says="List reader studies, newest first.",
+        group="reviews",
+        answers={200: Answer("At most 200 of them.", "ReaderStudies")},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/reader-studies/{reader_study_id}",
+        name="get_reader_study",
+        says="Show how far each reader has come, and the figures when all is read.",
+        group="reviews",
+        parameters=(READER_STUDY,),
+        answers={200: Answer("The study.", "ReaderStudy")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/reader-studies/{reader_study_id}/next",
+        name="next_reading",
+        says="Give the next case of whoever asks and start its clock.",
+        group="reviews",
+        parameters=(READER_STUDY,),
+        answers={200: Answer("The reading in hand, or why there is none.", "NextReading")},
+        errors=(InvalidJsonError, PayloadTooLargeError, NotFoundError),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/reader-studies/{reader_study_id}/export",
+        name="export_reader_study",
+        says="Give the signed readings as CSV, a row each.",
+        group="reviews",
+        parameters=(READER_STUDY,),
+        answers={200: Answer("CSV with a header.", media="text/csv")},
+        errors=(NotFoundError, HiddenError),
+    ),
+    Operation(
         method="GET",
         path="/v1/ops/queue",
         name="show_queue",
@@ -586,5 +745,18 @@ def example(operation: Operation) -> dict[str, Any]:
         "SecretOrder": {"overlap_hours": 24},
         "Suspend": {"what": "routine", "reason": "maintenance"},
         "Resume": {"what": "routine"},
+        "BeginReview": {},
+        "SaveReview": {
+            "revision": 1,
+            "content": {"findings": {"liver": {"decision": "accepted"}}},
+        },
+        "SignReview": {"revision": 2},
+        "NewReaderStudy": {
+            "name": "nodules",
+            "seed": 7,
+            "washout_days": 28,
+            "readers": ["key:anna", "key:ben"],
+            "screenings": ["00000000-0000-4000-8000-000000000000"],
+        },
     }
     return bodies[operation.body]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway import exceptions
+from gateway.api.review_schemas import review_schemas
 from gateway.api.screening_lists import SCREENING_STATES
 from gateway.api.webhooks import MAX_OVERLAP_HOURS, OVERLAP_HOURS
 from gateway.intake.header import MAX_UID_CHARACTERS, UID
@@ -75,7 +76,7 @@ def codes() -> list[str]:
 
 def schemas() -> dict[str, Schema]:
     """Give every schema by its name."""
-    return {**_results(), **_ours()}
+    return {**_results(), **_ours(), **review_schemas()}
 
 
 def _results() -> dict[str, Schema]:
@@ -237,8 +238,12 @@ def _ours() -> dict[str, Schema]:
             },
         },
         "WebhookSettings": of(
-            {"callback_url": or_null(url), "body": {"enum": list(deliveries.BODIES)}},
-            optional=("callback_url", "body"),
+            {
+                "callback_url": or_null(url),
+                "body": {"enum": list(deliveries.BODIES)},
+                "signed": {"type": "boolean", "default": False},
+            },
+            optional=("callback_url", "body", "signed"),
         ),
         "Secret": of(secret),
         "Quota": of(
@@ -251,6 +256,7 @@ def _ours() -> dict[str, Schema]:
             {
                 "callback_url": or_null(TEXT),
                 "body": {"enum": list(deliveries.BODIES)},
+                "signed": {"type": "boolean"},
                 "secrets": listed(ref("Secret")),
             }
         ),

@@ -6,12 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.api.hiding import hidden
 from gateway.api.keys import DATABASE, PRINCIPAL
 from gateway.api.limits import refuse_when_full
 from gateway.api.query import answer_page, identifier, moment, names, read_page, uid, words
 from gateway.api.screenings import answer_created, read_idempotency, screening_id_of
 from gateway.api.state import MANIFESTS
-from gateway.exceptions import ConflictError, InvalidJsonError, UnknownCheckError
+from gateway.exceptions import ConflictError, HiddenError, InvalidJsonError, UnknownCheckError
 from gateway.results.json import ending_json, order_json, screening_result
 from gateway.screening.manifest import STATES
 from gateway.store import listing, screenings
@@ -38,8 +39,18 @@ async def list_screenings(request: web.Request) -> web.Response:
     page, mark = read_page(request, FILTERS, key=identifier)
     async with request.app[DATABASE].connection() as connection:
         rows = await listing.screenings(connection, request[PRINCIPAL].tenant, page)
+        kept_back = await hidden(request, connection, [row["study_instance_uid"] for row in rows])
+    if kept_back and "check_state" in page.filters:
+        raise HiddenError()
     return web.json_response(
-        answer_page("screenings", rows, page, mark, key="screening_id", show=summary)
+        answer_page(
+            "screenings",
+            [without_states(row, kept_back) for row in rows],
+            page,
+            mark,
+            key="screening_id",
+            show=summary,
+        )
     )
 
 
@@ -73,6 +84,12 @@ async def rerun_screening(request: web.Request) -> web.Response:
         if created:
             await refuse_when_full(connection, request[PRINCIPAL])
     return answer_created(row)
+
+
+def without_states(row: dict[str, Any], hidden_studies: set[str]) -> dict[str, Any]:
+    """Leave out the states of a screening whose findings are hidden."""
+    kept_back = row["study_instance_uid"] in hidden_studies
+    return {**row, "check_states": {}} if kept_back else row
 
 
 def summary(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from gateway.api.hiding import hidden, without_findings
 from gateway.api.json_body import json_object
 from gateway.api.keys import DATABASE, OBJECTS, PARTNERS, PRINCIPAL, SETTINGS
 from gateway.api.limits import refuse_when_full
@@ -113,6 +114,8 @@ async def shown_screening(request: web.Request) -> dict[str, Any]:
         row, released, stage = await screenings.find(
             connection, request[PRINCIPAL].tenant, screening_id_of(request)
         )
+        if await hidden(request, connection, [row["study_instance_uid"]]):
+            row, released = without_findings(row), []
     return screening_result(row, released, stage=stage)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.api.hiding import hidden
 from gateway.api.keys import DATABASE, PRINCIPAL
 from gateway.api.query import answer_page, moment, plain, read_page, uid
-from gateway.api.screening_lists import summary
+from gateway.api.screening_lists import summary, without_states
 from gateway.exceptions import NotFoundError
 from gateway.store import listing
 from gateway.store.listing import MAX_LIMIT, Page
@@ -43,11 +44,12 @@ async def get_study(request: web.Request) -> web.Response:
         row, series = await listing.study(connection, tenant, study_instance_uid)
         page = Page(filters={"study_instance_uid": study_instance_uid}, limit=MAX_LIMIT)
         screened = await listing.screenings(connection, tenant, page)
+        kept_back = await hidden(request, connection, [study_instance_uid])
     return web.json_response(
         {
             **_study(row),
             "series": [_series(one) for one in series],
-            "screenings": [summary(one) for one in screened],
+            "screenings": [summary(without_states(one, kept_back)) for one in screened],
         }
     )
 

@@ -44,15 +44,20 @@ async def get_webhook(request: web.Request) -> web.Response:
 @routes.put("/v1/webhooks")
 async def set_webhook(request: web.Request) -> web.Response:
     """Set where the tenant is called when an order names no address, and with which body."""
-    given = await json_object(request, ("callback_url", "body"))
+    given = await json_object(request, ("callback_url", "body", "signed"))
     url, form = given.get("callback_url"), given.get("body", "reference")
+    signed = given.get("signed", False)
     if form not in deliveries.BODIES:
         raise InvalidJsonError(f"body must be one of {', '.join(deliveries.BODIES)}.")
+    if not isinstance(signed, bool):
+        raise InvalidJsonError("signed must be true or false.")
     tenant = request[PRINCIPAL].tenant
     async with request.app[DATABASE].connection() as connection:
         if url is not None:
             await check_callback(connection, request.app[SETTINGS], tenant, url)
-        await webhook_secrets.set_webhook(connection, tenant, callback_url=url, body=form)
+        await webhook_secrets.set_webhook(
+            connection, tenant, callback_url=url, body=form, signed=signed
+        )
         return web.json_response(await _webhook(connection, tenant))
 
 

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         print(f"  checks        {', '.join(partner.checks or ()) or 'all of the modality'}")
         print(f"  order         lane {partner.lane}, exam context {partner.exam_context}")
         print(f"  screened      {_when(partner.quiet_seconds)}")
+        if partner.review != "single":
+            print(f"  review        {partner.review}")
         for rule in partner.stat:
             conditions = " and ".join(f"{name} is {pattern}" for name, pattern in rule.patterns)
             print(f"  stat when     {conditions}")

@@ -46,6 +46,9 @@ class Partner:
     retain_days: int | None = None
     """Days that images are kept after the last result; 0 is for ever, None as the settings say."""
 
+    review: str = "single"
+    """How whoever has these keys reviews: one reader, two (``double``), or ``teaching``."""
+
     stat: tuple[StatRule, ...] = ()
 
     def is_stat(self, attributes: Mapping[str, Any]) -> bool:

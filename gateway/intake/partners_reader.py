@@ -13,6 +13,7 @@ from gateway.exceptions import PartnersError
 from gateway.intake.partners import DEFAULT_PARTNER, Network, Partner, Partners
 from gateway.intake.remotes import Archive, DicomwebSource, RemoteSource, S3Source
 from gateway.intake.stat_rule import RULE_ATTRIBUTES, StatRule
+from gateway.review.purposes import MODES
 from gateway.settings import Settings
 from gateway.store.critical import Care
 from gateway.store.queue import LANES
@@ -98,6 +99,7 @@ def _partner(table: TomlTable, name: str) -> Partner:
         exam_context=table.text("exam_context", default="unknown", one_of=EXAM_CONTEXTS),
         quiet_seconds=quiet_seconds,
         retain_days=_days(table, "retain_days"),
+        review=table.text("review", default="single", one_of=MODES),
         stat=tuple(_rule(rule) for rule in table.tables("stat")),
     )
     table.done()
@@ -107,6 +109,8 @@ def _partner(table: TomlTable, name: str) -> Partner:
         table.refuse("it has neither ae_titles nor keys, so nobody would ever be meant")
     if (partner.called or partner.addresses) and not partner.ae_titles:
         table.refuse("called and addresses say nothing without ae_titles")
+    if partner.review != "single" and partner.keys is None:
+        table.refuse("review says nothing without keys, since nobody reviews by DIMSE")
     return partner
 
 

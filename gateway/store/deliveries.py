@@ -18,6 +18,7 @@ EVENTS = {
     "failed": "screening.failed",
     "cancelled": "screening.cancelled",
     "released": "screening.released",
+    "signed": "screening.signed",
 }
 """Kind of a screening's event → what a receiver is told."""
 
@@ -36,7 +37,8 @@ async def add(
     """Owe a delivery of an event, in the transaction that writes the event.
 
     Nothing is owed where neither the screening nor its tenant names an address. Of released
-    results only critical ones are told at once; the others come with the end.
+    results only critical ones are told at once; the others come with the end. Signatures are told
+    to tenants that asked for it.
     """
     if kind not in EVENTS or (kind == "released" and data.get("urgency") != "critical"):
         return
@@ -47,8 +49,9 @@ async def add(
             coalesce(s.callback_url, w.callback_url), coalesce(w.body, 'reference')
         FROM screenings s LEFT JOIN webhooks w USING (tenant)
         WHERE s.screening_id = %(id)s AND coalesce(s.callback_url, w.callback_url) IS NOT NULL
+            AND (%(kind)s <> 'signed' OR w.signed)
         """,
-        {"event": EVENTS[kind], "check": data.get("check"), "id": screening_id},
+        {"event": EVENTS[kind], "kind": kind, "check": data.get("check"), "id": screening_id},
     )
 
 

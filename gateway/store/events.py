@@ -14,8 +14,11 @@ from gateway.store.database import Connection
 CHANNEL = "onescan"
 """Of LISTEN: ``written``, ``placed`` or ``delivery`` (a webhook is due)."""
 
+REVIEW_KINDS = ("reviewed", "signed")
+"""An independent review was signed; there is a final report, or an amendment."""
+
 FINAL_KINDS = ("done", "failed", "cancelled")
-"""After one of them a screening has no further event."""
+"""After one of them a screening has no further event but those of its reviews."""
 
 KINDS = (
     "accepted",
@@ -26,6 +29,7 @@ KINDS = (
     "retried",
     "handed_back",
     *FINAL_KINDS,
+    *REVIEW_KINDS,
 )
 """What an event tells."""
 

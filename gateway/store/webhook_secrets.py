@@ -56,20 +56,21 @@ async def valid_secrets(connection: Connection, tenant: str) -> list[Row]:
 async def find_webhook(connection: Connection, tenant: str) -> Row:
     """Give where a tenant is called when an order names no address, and with which body."""
     cursor = await connection.execute(
-        "SELECT callback_url, body FROM webhooks WHERE tenant = %s", (tenant,)
+        "SELECT callback_url, body, signed FROM webhooks WHERE tenant = %s", (tenant,)
     )
-    return await cursor.fetchone() or {"callback_url": None, "body": "reference"}
+    unset = {"callback_url": None, "body": "reference", "signed": False}
+    return await cursor.fetchone() or unset
 
 
 async def set_webhook(
-    connection: Connection, tenant: str, *, callback_url: str | None, body: str
+    connection: Connection, tenant: str, *, callback_url: str | None, body: str, signed: bool
 ) -> None:
-    """Set it, for screenings that end from now on."""
+    """Set it, for screenings that end, and with ``signed`` final reports, from now on."""
     await connection.execute(
         """
-        INSERT INTO webhooks (tenant, callback_url, body) VALUES (%s, %s, %s)
+        INSERT INTO webhooks (tenant, callback_url, body, signed) VALUES (%s, %s, %s, %s)
         ON CONFLICT (tenant) DO UPDATE SET callback_url = excluded.callback_url,
-            body = excluded.body, updated_at = now()
+            body = excluded.body, signed = excluded.signed, updated_at = now()
         """,
-        (tenant, callback_url, body),
+        (tenant, callback_url, body, signed),
     )

@@ -18,7 +18,7 @@ from gateway.exceptions import NotFoundError, OneScanError
 from gateway.log import get_logger
 from gateway.metrics import WEBHOOKS
 from gateway.settings import WebhookSettings
-from gateway.store import deliveries, screenings
+from gateway.store import deliveries, reviews, screenings
 from gateway.store.database import Database
 from gateway.store.deliveries import Delivery
 from gateway.store.webhook_secrets import valid_secrets
@@ -139,6 +139,9 @@ class Deliverer:
             except NotFoundError:
                 return Outcome(error="no_screening")
             rows = await valid_secrets(connection, tenant)
+            report = None
+            if taken["event"] == deliveries.EVENTS["signed"]:
+                report = await reviews.final_report(connection, tenant, taken["screening_id"])
         secrets = []
         for kept in rows:
             secret = derive(self._settings.key, tenant, kept["secret_id"])
@@ -147,7 +150,7 @@ class Deliverer:
         if not secrets:
             # Unsigned is never sent; with another key than the secret was shown with, neither.
             return Outcome(error="webhook_key" if rows else "no_secret")
-        said = body(taken, row, released)
+        said = body(taken, row, released, report)
         signed = headers(secrets, str(taken["delivery_id"]), int(time.time()), said)
         attributes = {
             "onescan.delivery_id": str(taken["delivery_id"]),

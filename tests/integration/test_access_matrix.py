@@ -18,14 +18,18 @@ import pydicom
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
+from psycopg.types.json import Jsonb
 
 from gateway.api.access import ACCESS, ANYBODY, MACHINE, OPEN, Access
 from gateway.api.app import make_app
 from gateway.api.keys import DATABASE, OBJECTS
 from gateway.principal import ROLES, Quotas
+from gateway.review.content import EMPTY
+from gateway.review.record import seal
 from gateway.screening.findings import CheckResult
 from gateway.settings import ApiSettings, Settings, StoreSettings, TritonSettings
 from gateway.store import screenings
+from gateway.store.database import Connection
 from gateway.store.keys import create_key
 from gateway.store.masks import write_mask
 from gateway.store.tenants import create_tenant
@@ -71,6 +75,9 @@ class World:
         body: dict[str, Any] = {}
         if (access.method, access.path) == ("POST", "/v1/screenings"):
             body = {"json": {"study_instance_uid": STUDY}}
+        if access.path.startswith("/v1/reviews/") and access.method in ("PUT", "POST"):
+            content = {"content": {}} if access.method == "PUT" else {}
+            body = {"json": {"revision": 1, **content}}
         got = b""
         async with self.client.request(
             access.method, path, headers=headers, allow_redirects=False, **body
@@ -171,7 +178,41 @@ async def fill(client: Client, keys: dict[tuple[str, str], str], folder: Path) -
             row = await cursor.fetchone()
             assert row is not None
             things["delivery_id"] = str(row["delivery_id"])
+    async with client.app[DATABASE].connection() as connection:
+        things |= await fill_reviews(connection, screening_id)
     return things
+
+
+async def fill_reviews(connection: Connection, screening_id: str) -> dict[str, str]:
+    """Give the reader with the key ``review`` a draft, a reader study, and a report by another."""
+    reader, other = "key:review", "key:another"
+    compared = dict.fromkeys(("lesions", "hits", "misses", "false_marks"), 0)
+    record, digest = seal({"comparison": {**compared, "sensitivity": None}, "content": {}})
+    for row in (
+        (other, "report", "signed", True, record, digest),
+        (reader, "report", "draft", False, None, None),
+        (reader, "study", "signed", False, record, digest),
+    ):
+        cursor = await connection.execute(
+            "INSERT INTO reviews (tenant, screening_id, reader, purpose, state, final, record,"
+            " digest, content, signed_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s,"
+            " CASE WHEN %s::text IS NOT NULL THEN now() END) RETURNING review_id",
+            (OWNER, screening_id, *row, Jsonb(dict(EMPTY)), row[4]),
+        )
+        made = await cursor.fetchone()
+        assert made is not None
+        if row[2] == "draft":
+            draft = str(made["review_id"])
+    cursor = await connection.execute(
+        "WITH study AS (INSERT INTO reader_studies (tenant, name, seed, washout_days, readers,"
+        " created_by) VALUES (%s, 'lungs', 7, 0, %s, %s) RETURNING reader_study_id)"
+        " INSERT INTO readings SELECT reader_study_id, %s, 1, 1, %s, true, %s, now(), now()"
+        " FROM study RETURNING reader_study_id",
+        (OWNER, [reader], reader, reader, screening_id, made["review_id"]),
+    )
+    study = await cursor.fetchone()
+    assert study is not None
+    return {"review_id": draft, "reader_study_id": str(study["reader_study_id"])}
 
 
 def role_of(access: Access) -> str:

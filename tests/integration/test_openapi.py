@@ -130,6 +130,7 @@ async def test_answers_are_as_described(api: Client, document: dict[str, Any]) -
     done = {
         "list_critical": ("GET", "/v1/critical", None),
         "acknowledge_critical": ("POST", f"/v1/critical/{critical}/acknowledge", None),
+        **await reviewing(api),
         "list_volumes": ("GET", f"/v1/studies/{STUDY}/volumes", None),
         "list_screenings": ("GET", "/v1/screenings", None),
         "get_screening": ("GET", f"/v1/screenings/{identifier}", None),
@@ -171,6 +172,51 @@ async def test_answers_are_as_described(api: Client, document: dict[str, Any]) -
         assert str(answer.status) in told, (operation.name, answer.status)
         described = told[str(answer.status)]["content"][answer.content_type]["schema"]
         validate(await answer.json(), described, document)
+
+
+async def reviewing(api: Client) -> dict[str, tuple[str, str, Any]]:
+    """Sign two reports; give what is asked of an amendment, and of a reader study."""
+    cases = []
+    for study in ("1.2.3.4.6", "1.2.3.4.7"):
+        await add_study(api, study)
+        made = await order(api, study)
+        claim = await claimed(api, made)
+        await release(api, claim, "liver", state="negative")
+        await finish(api, claim)
+        path = f"/v1/screenings/{made['screening_id']}/reviews"
+        draft = await (await api.post(path)).json()
+        sign = f"/v1/reviews/{draft['review_id']}/sign"
+        signed = await (await api.post(sign, json={"revision": 1})).json()
+        assert signed["final"], signed
+        cases.append((path, signed))
+    (path, signed), (_, other) = cases
+    amends = {"amends": signed["review_id"]}
+    draft = await (await api.post(path, json=amends)).json()
+    review = f"/v1/reviews/{draft['review_id']}"
+    plan = {
+        "name": "all",
+        "seed": 1,
+        "washout_days": 0,
+        "readers": [other["reader"]],
+        "screenings": [other["screening_id"]],
+    }
+    begun = await (await api.post("/v1/reader-studies", json=plan)).json()
+    study = f"/v1/reader-studies/{begun['reader_study_id']}"
+    report = {**plan, "readers": ["key:nobody"], "screenings": [signed["screening_id"]]}
+    content = {"findings": {"liver": {"decision": "accepted"}}}
+    return {
+        "begin_review": ("POST", path, amends),
+        "list_reviews": ("GET", path, None),
+        "get_report": ("GET", path.replace("/reviews", "/report"), None),
+        "get_review": ("GET", review, None),
+        "save_review": ("PUT", review, {"revision": 1, "content": content}),
+        "sign_review": ("POST", f"{review}/sign", {"revision": 2}),
+        "show_agreement": ("GET", "/v1/agreement", None),
+        "begin_reader_study": ("POST", "/v1/reader-studies", report),
+        "list_reader_studies": ("GET", "/v1/reader-studies", None),
+        "get_reader_study": ("GET", study, None),
+        "next_reading": ("POST", f"{study}/next", None),
+    }
 
 
 def validate(value: Any, described: dict[str, Any], document: dict[str, Any]) -> None:
