@@ -105,11 +105,17 @@ def validated(bundle: Element) -> Element:
     Raises
     ------
     ValueError
-        Naming the element: a fault of ours.
+        Naming elements, never their values, which may be the patient's: a fault of ours.
     """
     from fhir.resources.R4B.bundle import Bundle
+    from pydantic import ValidationError
 
-    Bundle.model_validate(bundle)
+    try:
+        Bundle.model_validate(bundle)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        places = sorted({".".join(map(str, one["loc"])) for one in found})
+        raise ValueError(f"The bundle is no FHIR at {', '.join(places)}.") from None
     return bundle
 
 

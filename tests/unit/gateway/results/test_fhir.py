@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from typing import Any
 
 import jsonschema
@@ -318,6 +319,17 @@ def test_a_fault_of_ours_is_found() -> None:
     made["entry"][0]["resource"]["verdict"] = "fine"
     with pytest.raises(ValueError, match="verdict"):
         validated(made)
+
+
+def test_a_fault_is_told_without_the_patient() -> None:
+    """What is logged names the element; pydantic's own words quote its value."""
+    made = fhir_bundle(result(), header())
+    made["entry"][0]["resource"]["contained"][0]["birthDate"] = "Wang Xiaodong"
+    with pytest.raises(ValueError, match=r"birthDate") as caught:
+        validated(made)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "Wang" not in shown
+    assert "birthDate" in shown
 
 
 def test_text_is_made_fit() -> None:
