@@ -135,9 +135,9 @@ def _lesion(observation: Element) -> Element:
         "category": said.get("category"),
         "score": said.get("score"),
         "centre_mm": [said[f"centre_{axis}"] for axis in "xyz"],
-        "box_mm": [[said[f"box_{corner}_{axis}"] for axis in "xyz"] for corner in ("low", "high")],
+        "box_mm": _box(said),
         **{name: said.get(name) for name in SIZES},
-        "hu": hu,
+        "hu": hu if None not in hu.values() else None,
         "classes": dict(_classes(observation)),
         "measures": {
             name: value_of(found[0]) for name, found in by_code(observation, "measure").items()
@@ -145,14 +145,20 @@ def _lesion(observation: Element) -> Element:
         "site": ours(observation.get("bodySite"), "organ"),
         "side": value_of(items["side"][0], "side") if "side" in items else None,
         **{
-            name: said[name].removeprefix("urn:oid:")
+            name: said[name].removeprefix("urn:oid:") if name in said else None
             for name in ("series_instance_uid", "sop_instance_uid")
         },
-        "frame_number": said["frame_number"],
-        "slice_index": said["slice_index"],
+        "frame_number": said.get("frame_number"),
+        "slice_index": said.get("slice_index"),
         "marked": shown in ("marked", "flagged"),
         "flagged": shown == "flagged",
     }
+
+
+def _box(said: dict[str, Any]) -> list[list[float]] | None:
+    if "box_low_x" not in said:
+        return None
+    return [[said[f"box_{corner}_{axis}"] for axis in "xyz"] for corner in ("low", "high")]
 
 
 def _classes(observation: Element) -> Iterator[tuple[str, float]]:

@@ -6,15 +6,20 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from aiohttp import web
 
+from gateway.api.hiding import hidden
 from gateway.api.keys import DATABASE, PRINCIPAL
 from gateway.api.media import media_ranges
 from gateway.exceptions import NotAcceptableError
 from gateway.results.fhir import MEDIA_TYPE as FHIR
 from gateway.results.fhir import VERSIONS, fhir_bundle, shown_instances, validated
-from gateway.results.signature import Signature
+from gateway.results.signature import Signature, signature_of
+from gateway.review.record import unseal
+from gateway.store import reviews
+from gateway.store.database import Connection
 from gateway.store.study_header import StudyHeader, study_header
 
 JSON = "application/json"
@@ -57,11 +62,10 @@ async def answer_in(form: str, request: web.Request, result: Mapping[str, Any]) 
     return web.json_response(result, headers=VARY)
 
 
-async def fhir_answer(
-    request: web.Request, result: Mapping[str, Any], signature: Signature | None = None
-) -> web.Response:
-    """Give a screening as a FHIR Bundle."""
+async def fhir_answer(request: web.Request, result: Mapping[str, Any]) -> web.Response:
+    """Give a screening as a FHIR Bundle: as its readers signed it, once they have."""
     async with request.app[DATABASE].connection() as connection:
+        result, signature = await _as_signed(request, connection, result)
         header = await study_header(
             connection,
             request[PRINCIPAL].tenant,
@@ -71,6 +75,25 @@ async def fhir_answer(
     body = await asyncio.to_thread(_encoded, result, header, signature)
     kind = f"{FHIR}; fhirVersion={VERSIONS[0]}"
     return web.Response(body=body, headers={"Content-Type": kind, **VARY})
+
+
+async def _as_signed(
+    request: web.Request, connection: Connection, result: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Signature | None]:
+    """Give the final report in place of the result, where there is one that may be seen.
+
+    Raises
+    ------
+    DamagedReviewError
+        When it is not what was signed.
+    """
+    tenant, screening_id = request[PRINCIPAL].tenant, UUID(result["screening_id"])
+    final = await reviews.final_report(connection, tenant, screening_id)
+    study = result["study"]["study_instance_uid"]
+    if final is None or await hidden(request, connection, [study], report=True):
+        return result, None
+    report = unseal(final["record"], bytes(final["digest"]))
+    return report["result"], signature_of(report)
 
 
 def _encoded(

@@ -56,6 +56,15 @@ def test_every_state_comes_back_from_fhir() -> None:
     ]
 
 
+def test_a_lesion_that_a_reader_added_comes_back() -> None:
+    """A place without an outline: nothing is made up for what is not known."""
+    empty = ("kind", "score", "category", "box_mm", "hu", "sop_instance_uid", "frame_number")
+    sizes = ("long_diameter_mm", "short_diameter_mm", "mean_diameter_mm", "volume_mm3")
+    added = lesion(4, classes={}, measures={}, **dict.fromkeys((*empty, *sizes)))
+    check = {**result()["checks"][0], "lesions": [added]}
+    assert through_fhir([check]) == [kept(check)]
+
+
 def test_the_labels_of_a_check_come_back_with_their_states() -> None:
     """Of `chest`: a label that was not evaluated is no negative one."""
     states = ("positive", "marked", "negative", "indeterminate", "not_evaluated", "failed")
