@@ -11,14 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateway.commands import models_compile
+from gateway.commands import models_compile, models_import
 from gateway.exceptions import UsageError
 from gateway.settings import Settings
 
 NAME = "models"
 HELP = "list, verify, copy, compile or bring in the models that Triton serves"
 
-OWN_FILE = (models_compile,)
+OWN_FILE = (models_compile, models_import)
 """Verbs with files of their own."""
 
 
