@@ -113,10 +113,12 @@ def known(served: str, session: requests.Session) -> dict[str, str]:
     body = {"study_instance_uid": STUDY, "callback_url": "https://partner.invalid/hook"}
     made = post("/v1/screenings", body)
     post(f"/v1/screenings/{made['screening_id']}/cancel", {})
+    review = post(f"/v1/screenings/{made['screening_id']}/reviews", {})
     listed = session.get(f"{served}/v1/webhooks/deliveries", headers=headers).json()
     return {
         "screening_id": made["screening_id"],
         "delivery_id": listed["deliveries"][0]["delivery_id"],
+        "review_id": review["review_id"],
         "study_instance_uid": STUDY,
         "check": "liver",
     }
@@ -190,6 +192,21 @@ RAW = (
     ("PUT", "/v1/webhooks", b'{"body": ["result"]}', {}),
     ("GET", "/v1/events", b"", {"Last-Event-ID": b"\xb2"}),
     ("POST", "/v1/screenings/{screening_id}/cancel", b"x" * 30_000, {}),
+    ("POST", "/v1/screenings/{screening_id}/reviews", b'{"amends": [1]}', {}),
+    ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1, "content": {"comment": "\\u0000"}}', {}),
+    ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1, "content": {"comment": "\\ud800"}}', {}),
+    ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1e999, "content": {}}', {}),
+    ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1, "content": {"\\ud800": 1}}', {}),
+    (
+        "PUT",
+        "/v1/reviews/{review_id}",
+        b'{"revision": 1, "content": {"findings": {"\\ud800": 1}}}',
+        {},
+    ),
+    ("POST", "/v1/reviews/%00/sign", b'{"revision": 1}', {}),
+    ("POST", "/v1/reader-studies", b'{"name": "\\ud800"}', {}),
+    ("POST", "/v1/reader-studies", b'{"name": "", "seed": 1e999}', {}),
+    ("POST", "/v1/reader-studies/%ff/next", b"{}", {}),
 )
 """What a generator that keeps to HTTP and JSON does not think of."""
 
@@ -201,7 +218,7 @@ def test_raw_requests_do_not_break_it(
     for method, path, body, headers in RAW:
         answer = session.request(
             method,
-            served + path.replace("{screening_id}", known["screening_id"]),
+            served + path.format(**known),
             data=body,
             headers={
                 "Authorization": f"Bearer {KEY}",
