@@ -17,6 +17,7 @@ from gateway.client import GatewayClient
 from gateway.commands.screen import write_results
 from gateway.results.fhir import validated
 from gateway.store.study_header import study_header
+from tests.databases import fresh_database
 from tests.fhir_case import lesion
 from tests.fhir_r4 import added_by_r4b, unknown_to_r4
 from tests.fhir_reading import read_checks, resources
@@ -34,7 +35,7 @@ from tests.partner_api import (
 )
 from tests.small_ct import write_small_ct
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="module")]
 
 FHIR = "application/fhir+json"
 STUDY = "1.2.826.0.1.3680043.8.498.91"
@@ -50,45 +51,55 @@ class Screened:
     image: Any
 
 
-@pytest_asyncio.fixture
-async def screened(database_url: str, tmp_path: Path) -> AsyncIterator[Screened]:
-    async with running(api_settings(database_url, tmp_path)) as api:
-        paths = write_small_ct(
-            tmp_path / "ct",
-            slices=2,
-            study_instance_uid=STUDY,
-            changes={
-                "SpecificCharacterSet": "ISO_IR 192",
-                "PatientName": NAME,
-                "PatientID": "P-1",
-                "AccessionNumber": "ACC-9",
-            },
-        )
-        parts = b"".join(
-            b"--X\r\nContent-Type: application/dicom\r\n\r\n" + path.read_bytes() + b"\r\n"
-            for path in paths
-        )
-        kind = 'multipart/related; type="application/dicom"; boundary=X'
-        stored = await api.post(
-            "/dicomweb/studies", data=parts + b"--X--\r\n", headers={"Content-Type": kind}
-        )
-        assert stored.status == 200, await stored.text()
-        image = pydicom.dcmread(paths[0])
-        made = await order(api, STUDY, checks=["liver"])
-        claim = await claimed(api, made)
-        there = lesion(
-            1,
-            series_instance_uid=str(image.SeriesInstanceUID),
-            sop_instance_uid=str(image.SOPInstanceUID),
-        )
-        await release(
-            api, claim, "liver", state="positive", score=0.9, urgency="urgent", lesions=(there,)
-        )
-        path = f"/v1/screenings/{made['screening_id']}"
-        early = await (await api.get(f"{path}/fhir")).json()
-        assert resources(early, "DiagnosticReport")[0]["status"] == "partial"
-        await finish(api, claim)
-        yield Screened(api, path, image)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def screened(
+    postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Screened]:
+    """One for the module, since its tests only read."""
+    folder = tmp_path_factory.mktemp("home")
+    with fresh_database(postgres_url) as url:
+        async with running(api_settings(url, folder)) as api:
+            yield await screen(api, folder)
+
+
+async def screen(api: Client, folder: Path) -> Screened:
+    """Send the study and screen it as a worker does."""
+    paths = write_small_ct(
+        folder / "ct",
+        slices=2,
+        study_instance_uid=STUDY,
+        changes={
+            "SpecificCharacterSet": "ISO_IR 192",
+            "PatientName": NAME,
+            "PatientID": "P-1",
+            "AccessionNumber": "ACC-9",
+        },
+    )
+    parts = b"".join(
+        b"--X\r\nContent-Type: application/dicom\r\n\r\n" + path.read_bytes() + b"\r\n"
+        for path in paths
+    )
+    kind = 'multipart/related; type="application/dicom"; boundary=X'
+    stored = await api.post(
+        "/dicomweb/studies", data=parts + b"--X--\r\n", headers={"Content-Type": kind}
+    )
+    assert stored.status == 200, await stored.text()
+    image = pydicom.dcmread(paths[0])
+    made = await order(api, STUDY, checks=["liver"])
+    claim = await claimed(api, made)
+    there = lesion(
+        1,
+        series_instance_uid=str(image.SeriesInstanceUID),
+        sop_instance_uid=str(image.SOPInstanceUID),
+    )
+    await release(
+        api, claim, "liver", state="positive", score=0.9, urgency="urgent", lesions=(there,)
+    )
+    path = f"/v1/screenings/{made['screening_id']}"
+    early = await (await api.get(f"{path}/fhir")).json()
+    assert resources(early, "DiagnosticReport")[0]["status"] == "partial"
+    await finish(api, claim)
+    return Screened(api, path, image)
 
 
 async def test_forms_are_negotiated(screened: Screened) -> None:
@@ -182,7 +193,7 @@ async def test_the_command_writes_it_beside_the_json(screened: Screened, tmp_pat
     assert written == await (await screened.api.get(f"{screened.path}/fhir")).json()
 
 
-def test_fhir_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_fhir_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything is read or started."""
     assert main(["screen", "nowhere", "--fhir"]) == 2
     assert "--out" in capsys.readouterr().err
