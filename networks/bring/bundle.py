@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -17,6 +16,7 @@ from networks.bring.brought import Brought
 from networks.bring.checkpoint import need_torch, read_checkpoint
 from networks.bring.folder import inside, read_json
 from networks.bring.onnx_file import read_onnx
+from networks.bring.torch_export import as_onnx
 
 ONNX, WEIGHTS, SCRIPT = "models/model.onnx", "models/model.pt", "models/model.ts"
 
@@ -27,7 +27,8 @@ INFERENCE = ("configs/inference.json", "configs/train.json")
 NETS = "monai.networks.nets"
 """Where a network_def may name a class, and nowhere else."""
 
-PROBE_VOXELS = 64
+PROBE_VOXELS = (32, 32, 32)
+"""Divided by five halvings."""
 
 
 def is_bundle(folder: Path) -> bool:
@@ -65,7 +66,7 @@ def read_bundle(folder: Path, *, allow_code: bool) -> Brought:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript is deprecated, and what bundles have
             module = torch.jit.load(path, map_location="cpu")
-        model, what = _exported(module, channels), SCRIPT
+        model, what = as_onnx(module, channels, PROBE_VOXELS), SCRIPT
     else:
         raise NetworkRefusedError(f"{folder} has none of {ONNX}, {WEIGHTS} and {SCRIPT}.")
     axes = _axes(config)
@@ -180,29 +181,4 @@ def _from_weights(
     except Exception as error:  # whatever a network says of wrong arguments or weights
         first = " ".join(str(error).split())[:200]
         raise NetworkRefusedError(f"{WEIGHTS} is not of {NETS}.{name}: {first}") from None
-    return _exported(network, channels)
-
-
-def _exported(module: Any, channels: int) -> onnx.ModelProto:
-    import torch
-
-    from networks.export import write_onnx
-
-    size = (PROBE_VOXELS,) * 3
-    axes = {0: "n", 2: "d", 3: "h", 4: "w"}
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        try:
-            write_onnx(
-                module,
-                path,
-                inputs={"volume": torch.zeros(1, channels, *size)},
-                outputs=("logits",),
-                dynamic={"volume": axes, "logits": axes},
-            )
-        except Exception as error:  # the exporter's own are many
-            first = " ".join(str(error).split())[:200]
-            raise NetworkRefusedError(
-                f"The bundle's network cannot be written as ONNX: {first}"
-            ) from None
-        return onnx.load(str(path))
+    return as_onnx(network, channels, PROBE_VOXELS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -14,6 +13,7 @@ from gateway.exceptions import NetworkRefusedError
 from networks.bring.brought import Brought
 from networks.bring.checkpoint import need_torch, read_checkpoint
 from networks.bring.folder import inside, read_json
+from networks.bring.torch_export import as_onnx
 
 CONFIGURATIONS = ("3d_fullres", "3d_lowres")
 
@@ -168,10 +168,7 @@ def _intensities(
 
 
 def _exported(plan: Any, weights: dict[str, Any], name: str) -> onnx.ModelProto:
-    import torch
-
     from networks.bring.plain_unet import PlainUNet, own_names
-    from networks.export import write_onnx
 
     network = PlainUNet(plan)
     bare = {key.removeprefix("module.").removeprefix("_orig_mod."): v for key, v in weights.items()}
@@ -183,14 +180,4 @@ def _exported(plan: Any, weights: dict[str, Any], name: str) -> onnx.ModelProto:
             f"The weights of {name} are of another network: {first}"
         ) from None
     size = [2 * prod(stride[axis] for stride in plan.strides) for axis in range(3)]
-    axes = {0: "n", 2: "d", 3: "h", 4: "w"}
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        write_onnx(
-            network,
-            path,
-            inputs={"volume": torch.zeros(1, plan.channels, *size)},
-            outputs=("logits",),
-            dynamic={"volume": axes, "logits": axes},
-        )
-        return onnx.load(str(path))
+    return as_onnx(network, plan.channels, size)

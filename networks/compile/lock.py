@@ -29,7 +29,7 @@ def one_at_a_time(
     patience_seconds: float = PATIENCE_SECONDS,
     look_seconds: float = LOOK_SECONDS,
 ) -> Iterator[None]:
-    """Hold the lock of an engine.
+    """Hold the lock of an engine, or of a repository that is written.
 
     The kernel, or the file system's server, gives it back when its holder ends, however it ends:
     the file stays and means nothing by itself. What stands in it says who the holder is.

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.exceptions import UsageError
 from networks.compile.cache import PLAN, TOLD, readable, write_durably
+from networks.compile.lock import one_at_a_time
 
 REPORT = "compile.json"
 """A plain file at the root; Triton takes only folders for models."""
 
 LINKED_BYTES = 256 * 1024
 """Larger files are linked, where source and output lie on one file system."""
+
+LOCK = "compile.lock"
 
 STAGING = ".staging-"
 
@@ -35,7 +38,12 @@ class Change:
 
 
 def write_repository(
-    source: Path, output: Path, changes: Mapping[str, Change], report: Mapping[str, Any]
+    source: Path,
+    output: Path,
+    changes: Mapping[str, Change],
+    report: Mapping[str, Any],
+    *,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Copy a repository with some networks changed; its ``model.onnx`` stay beside the engines.
 
@@ -52,9 +60,18 @@ def write_repository(
         Network → what is otherwise.
     report : mapping
         Written as `REPORT` when all models are there.
+    tell : callable
+        Takes a sentence when another process writes there.
     """
     check_places(source, output)
     output.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(output / LOCK, tell=tell):
+        _write(source, output, changes, report)
+
+
+def _write(
+    source: Path, output: Path, changes: Mapping[str, Change], report: Mapping[str, Any]
+) -> None:
     for left in output.glob(f"{STAGING}*"):
         shutil.rmtree(left, ignore_errors=True)
     staging = output / f"{STAGING}{os.getpid()}"

@@ -134,7 +134,7 @@ def compile_repository(
         )
         tell(f"{network.name}: {_said(rows[-1])}")
     report = {"machine": asdict(builder.machine), "networks": rows}
-    write_repository(job.source, job.output, changes, report)
+    write_repository(job.source, job.output, changes, report, tell=tell)
     return report
 
 
