@@ -179,6 +179,7 @@ async def _study(request: web.Request, screening_id: Any) -> web.Response:
         volumes=volumes,
         critical=waiting,
         manifests=request.app[MANIFESTS],
+        reviews=True,
         newer=None
         if newest["screening_id"] == row["screening_id"]
         else str(newest["screening_id"]),
