@@ -119,6 +119,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + SeveralStudiesError            409
     + SourceUnsupportedError         501
     + SourceOutsideHoursError        503
+  x ResultMakingError                503, the objects of a result could not be made
   x PartnersError                    500, the partners file cannot be read
   x ClusterError                     502, Kubernetes or what stands beside it did not answer well
     + ClusterUnavailableError        503
@@ -920,6 +921,13 @@ class SourceOutsideHoursError(SourceError):
     def __init__(self, message: str | None = None, *, retry_after_seconds: float = 60.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class ResultMakingError(OneScanError):
+    """The objects of a result could not be made."""
+
+    code = "result.not_made"
+    status = 503
 
 
 class PartnersError(OneScanError):

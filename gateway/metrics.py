@@ -179,6 +179,12 @@ WEBHOOKS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+RESULT_JOBS = Counter(
+    "onescan_result_jobs_total",
+    "Attempts at making and sending results as DICOM objects, by how they ended.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 WEBHOOKS_PENDING = Gauge(
     "onescan_webhooks_pending", "Webhook deliveries that are owed.", registry=REGISTRY
 )
@@ -281,6 +287,7 @@ BEGINNING: Mapping[Counter, tuple[str, ...]] = {
     RETAINED: ("studies", "objects", "events"),
     REAPED: ("retried", "failed", "enqueued"),
     WEBHOOKS: ("delivered", "retried", "failed"),
+    RESULT_JOBS: ("made", "sent", "retried", "failed"),
     FETCHES: ("fetched", "retried", "failed", "waits", "stale", "lost", "abandoned"),
     ATTEMPTS: ("done", "failed", "retried", "handed_back", "stale", "lost", "abandoned"),
     DELETION_COST_WRITES: ("written", "forbidden", "unavailable", "failed"),

@@ -384,6 +384,23 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultSettings:
+    """Results as DICOM objects."""
+
+    timeout_seconds: float = 120.0
+    """Making one screening's objects takes a second; whoever takes this long is stuck."""
+
+    first_delay_seconds: float = 10.0
+    """Pause after the first failure to make or send; it doubles to an hour at most."""
+
+    retry_seconds: float = 86400.0
+    """Then a result has failed; a day."""
+
+    pending_limit: int = 8
+    """Requests for objects that are not kept, which are made then; one more is answered 429."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSettings:
     """How long what was received is kept."""
 
@@ -480,6 +497,7 @@ class Settings:
     dimse: DimseSettings = DimseSettings()
     events: EventSettings = EventSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    results: ResultSettings = ResultSettings()
     retention: RetentionSettings = RetentionSettings()
     cluster: ClusterSettings = ClusterSettings()
     traces: TraceSettings = TraceSettings()
@@ -574,6 +592,7 @@ def _group_type(name: str) -> Any:
         "dimse": DimseSettings,
         "events": EventSettings,
         "webhooks": WebhookSettings,
+        "results": ResultSettings,
         "retention": RetentionSettings,
         "cluster": ClusterSettings,
         "traces": TraceSettings,

@@ -59,6 +59,12 @@ def _dimse() -> list[dict[str, Any]]:
     return [run()]
 
 
+def _results() -> list[dict[str, Any]]:
+    from loadtests.bench_results import run
+
+    return run()
+
+
 def _qido(frames: int) -> list[dict[str, Any]]:
     from loadtests.bench_qido import run
 
@@ -73,6 +79,7 @@ BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "ingest": _ingest,
     "ingest-memory": _ingest_memory,
     "dimse": _dimse,
+    "results": _results,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,9 +55,10 @@ def placed_slices(
     """Make slices of any orientation, stored in an order of their own."""
     row, column = (np.array(one, np.float64) for one in cosines)
     normal = np.cross(row, column)
+    stride = next(n for n in (5, 7, 11) if math.gcd(n, count) == 1)
     made = slices(count, size=size, **changes)
     for index, ds in enumerate(made):
-        place = np.array([-31.25, 17.5, 204.75]) + normal * step_mm * ((index * 5) % count)
+        place = np.array([-31.25, 17.5, 204.75]) + normal * step_mm * ((index * stride) % count)
         ds.ImagePositionPatient = [f"{x:.9g}" for x in place]
         ds.ImageOrientationPatient = [f"{x:.9g}" for x in (*row, *column)]
         ds.SliceThickness, ds.PixelSpacing = f"{step_mm}", [0.75, 1.25]
@@ -72,6 +74,7 @@ def source_of(made: Sequence[FileDataset]) -> SourceSeries:
     header = pydicom.dcmread(io.BytesIO(files[0]), stop_before_pixels=True)
     return SourceSeries(
         uid=instances[0].series_instance_uid,
+        key=instances[0].series_instance_uid,
         header=header,
         frames=tuple(frame for instance in instances for frame in instance.frames),
         sop_classes={one.sop_instance_uid: one.sop_class_uid for one in instances},
@@ -226,10 +229,10 @@ def screened(
     } | changes
     organs = np.where(mask.array == 1, np.uint8(9), mask.array)
     maps = [
-        LabelMap(check="nodule", series_instance_uid=source.uid, mask=mask, names={}),
+        LabelMap(check="nodule", series_key=source.key, mask=mask, names={}),
         LabelMap(
             check="anatomy",
-            series_instance_uid=source.uid,
+            series_key=source.key,
             mask=dataclasses.replace(mask, array=organs),
             names={2: "liver", 9: "lung_right", 5: "spleen"},
         ),

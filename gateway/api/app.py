@@ -28,6 +28,7 @@ from gateway.api import (
     health,
     operate,
     reader_studies,
+    results,
     reviews,
     screening_lists,
     screenings,
@@ -51,9 +52,11 @@ from gateway.api.request_leases import RequestLeases
 from gateway.api.slots import SLOTS, Slots
 from gateway.api.spans import begin_span, end_span
 from gateway.api.state import (
+    ARCHIVES,
     FAILURES,
     LEASES,
     LIFECYCLE,
+    MAKER,
     MANIFESTS,
     OIDC,
     TRUSTED_PROXIES,
@@ -61,6 +64,8 @@ from gateway.api.state import (
     Lifecycle,
 )
 from gateway.api.watch import WATCH, Watch, run_watch
+from gateway.delivery.jobs import ResultKit, run_result_jobs
+from gateway.delivery.maker import ResultMaker
 from gateway.ending import end
 from gateway.exceptions import UsageError
 from gateway.fetcher import run_fetcher
@@ -138,6 +143,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app[MANIFESTS] = load_manifests(settings.model_repository)
     app[PARTNERS] = load_partners(settings)
     refuse_unknown_checks(app[PARTNERS], app[MANIFESTS])
+    app[ARCHIVES] = archive_clients(app[PARTNERS])
     app[LIFECYCLE] = Lifecycle()
     app[VIEWER] = Viewer(settings.api.view_bytes)
     app[SLOTS] = Slots(settings.api.render_limit, settings.api.render_pending_limit)
@@ -151,6 +157,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(sign_in.routes)
     app.add_routes(usage.routes)
     app.add_routes(screenings.routes)
+    app.add_routes(results.routes)
     app.add_routes(screening_lists.routes)
     app.add_routes(studies.routes)
     app.add_routes(events.routes)
@@ -168,6 +175,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(dicomweb.routes)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_objects)
+    app.cleanup_ctx.append(_maker)
     app.cleanup_ctx.append(_measures)
     app.cleanup_ctx.append(_hub)
     app.cleanup_ctx.append(_watch)
@@ -180,6 +188,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
         app.cleanup_ctx.append(_retention)
         if app[PARTNERS].sources or app[PARTNERS].archives:
             app.cleanup_ctx.append(_fetcher)
+        app.cleanup_ctx.append(_result_jobs)
         app.cleanup_ctx.append(webhooks.deliver)
     if app[OIDC] is not None:
         app.cleanup_ctx.append(_identity_provider)
@@ -328,12 +337,33 @@ async def _fetcher(app: web.Application) -> AsyncIterator[None]:
         database=app[DATABASE],
         objects=app[OBJECTS],
         partners=app[PARTNERS],
-        archives=archive_clients(app[PARTNERS]),
+        archives=app[ARCHIVES],
         default_checks=partial(default_checks, app[MANIFESTS]),
         worker=settings.worker,
         limits=FetchLimits(max_instance_bytes=settings.api.max_instance_bytes),
     )
     async with _beside(run_fetcher(kit), "fetcher"):
+        yield
+
+
+async def _maker(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    maker = ResultMaker(settings, timeout_seconds=settings.results.timeout_seconds)
+    app[MAKER] = maker
+    yield
+    await maker.close()
+
+
+async def _result_jobs(app: web.Application) -> AsyncIterator[None]:
+    kit = ResultKit(
+        database=app[DATABASE],
+        objects=app[OBJECTS],
+        partners=app[PARTNERS],
+        archives=app[ARCHIVES],
+        maker=app[MAKER],
+        settings=app[SETTINGS].results,
+    )
+    async with _beside(run_result_jobs(kit), "results"):
         yield
 
 

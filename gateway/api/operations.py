@@ -24,7 +24,9 @@ from gateway.exceptions import (
     NotAcceptableError,
     NotFoundError,
     OneScanError,
+    OverloadedError,
     PayloadTooLargeError,
+    ResultMakingError,
     SeriesError,
     SignedError,
     SignedMeanwhileError,
@@ -254,6 +256,43 @@ OPERATIONS = (
         group="screenings",
         parameters=(SCREENING, Parameter("check", "path", TEXT)),
         answers={200: Answer("Gzipped NIfTI-1.", media="application/gzip")},
+        errors=(NotFoundError,),
+    ),
+    *(
+        Operation(
+            method="GET",
+            path=f"/v1/screenings/{{screening_id}}/{kind}",
+            name=f"get_{kind}",
+            says=f"Fetch {what} of a screening; several objects come as multipart/related.",
+            group="screenings",
+            parameters=(SCREENING,),
+            answers={200: Answer("A Part 10 file.", media="application/dicom")},
+            errors=(NotFoundError, ConflictError, OverloadedError, ResultMakingError),
+        )
+        for kind, what in (
+            ("sr", "the structured report"),
+            ("seg", "the Segmentations"),
+            ("sc", "the Secondary Capture summary"),
+        )
+    ),
+    Operation(
+        method="GET",
+        path="/v1/screenings/{screening_id}/results",
+        name="list_results",
+        says="List the DICOM objects that are owed, made and sent of a screening.",
+        group="screenings",
+        parameters=(SCREENING,),
+        answers={200: Answer("The results.", "Results")},
+        errors=(NotFoundError,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/screenings/{screening_id}/results/{job_id}/replay",
+        name="replay_result",
+        says="Make or send a result again, whatever became of it.",
+        group="screenings",
+        parameters=(SCREENING, Parameter("job_id", "path", IDENTIFIER)),
+        answers={202: Answer("The result.", "Result")},
         errors=(NotFoundError,),
     ),
     Operation(

@@ -13,7 +13,7 @@ from gateway.intake.header import MAX_UID_CHARACTERS, UID
 from gateway.principal import QUOTAS
 from gateway.results.json import schema as result_schema
 from gateway.screening.manifest import STATES
-from gateway.store import deliveries, events
+from gateway.store import deliveries, events, result_jobs
 from gateway.store.queue import LANES
 from gateway.store.screenings import EXAM_CONTEXTS
 from gateway.store.suspensions import MAX_REASON_CHARACTERS, SUSPENDABLE
@@ -291,6 +291,33 @@ def _ours() -> dict[str, Schema]:
             }
         ),
         "Deliveries": page_of("deliveries", "Delivery"),
+        "Results": of({"results": listed(ref("Result"))}),
+        "Result": of(
+            {
+                "job_id": IDENTIFIER,
+                "screening_id": IDENTIFIER,
+                "review_id": or_null(IDENTIFIER),
+                "kinds": listed({"enum": list(result_jobs.KINDS)}),
+                "send_to": or_null(TEXT),
+                "state": {"enum": list(result_jobs.STATES)},
+                "attempts": WHOLE,
+                "next_attempt_at": or_null(TIME),
+                "last_error": or_null(TEXT),
+                "objects": listed(ref("ResultObject")),
+                "created_at": TIME,
+                "last_attempt_at": or_null(TIME),
+                "made_at": or_null(TIME),
+                "ended_at": or_null(TIME),
+            }
+        ),
+        "ResultObject": of(
+            {
+                "kind": {"enum": list(result_jobs.KINDS)},
+                "sop_class_uid": UID_TEXT,
+                "series_instance_uid": UID_TEXT,
+                "sop_instance_uid": UID_TEXT,
+            }
+        ),
         "Ready": of(
             {
                 "state": {"enum": ["ready", "not_ready"]},

@@ -185,6 +185,8 @@ def read_order(
         clinical=read_clinical(body.get("clinical", {})),
         callback_url=body.get("callback_url"),
         source=source,
+        results=partner.results,
+        send_results_to=partner.send_results_to,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import io
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pydicom
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
@@ -43,6 +45,9 @@ LEVELS = {
 """Query/Retrieve Level → its unique keys; all but the last must be given."""
 
 PENDING = (0xFF00, 0xFF01)
+STORED = (status.SUCCESS, 0xB000, 0xB006, 0xB007)
+"""Of a C-STORE: kept, with or without a warning (PS3.4, B.2.3)."""
+
 NO_CONTEXT = 0xA801
 """A C-MOVE's destination is unknown."""
 
@@ -199,6 +204,38 @@ class ArchiveClient:
         if nothing:
             raise PacsNotFoundError(f"{name} has nothing of it.")
         return done
+
+    async def store(self, files: Sequence[bytes]) -> None:
+        """Send Part 10 files (C-STORE), one after the other on one association.
+
+        Parameters
+        ----------
+        files : sequence of bytes
+            In Explicit VR Little Endian; other syntaxes are not transcoded.
+
+        Raises
+        ------
+        PacsError
+            And its leaves; those sent before may have been kept, and may be sent again.
+        """
+        instances = [pydicom.dcmread(io.BytesIO(data)) for data in files]
+        classes = sorted({str(instance.SOPClassUID) for instance in instances})
+
+        def work(requestor: Requestor) -> None:
+            contexts = [(uid, (EXPLICIT,)) for uid in classes]
+            with requestor.association(contexts) as association:
+                for instance in instances:
+                    try:
+                        answer = association.send_c_store(instance)
+                    except ValueError as error:  # no context was accepted for it
+                        raise PacsError(
+                            f"{self.profile.name} takes no {instance.SOPClassUID.name}."
+                        ) from error
+                    if not answer or answer.Status not in STORED:
+                        self._check(answer, "C-STORE")
+
+        async with self._pace.request():
+            await Requestor(self.profile).run(work)
 
     async def _tell_missing(self, level: str, keys: Mapping[str, str], error: PacsError) -> None:
         """Say "not found" where an archive says "failed" of what it does not have."""

@@ -49,6 +49,12 @@ class Partner:
     review: str = "single"
     """How whoever has these keys reviews: one reader, two (``double``), or ``teaching``."""
 
+    results: tuple[str, ...] = ()
+    """DICOM objects that are made of a screening's results: ``sr``, ``seg``, ``sc``."""
+
+    send_results_to: str | None = None
+    """Archive or DICOMweb source that they are sent to; None keeps them here only."""
+
     stat: tuple[StatRule, ...] = ()
 
     def is_stat(self, attributes: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from gateway.review.purposes import MODES
 from gateway.settings import Settings
 from gateway.store.critical import Care
 from gateway.store.queue import LANES
+from gateway.store.result_jobs import KINDS
 from gateway.store.screenings import EXAM_CONTEXTS
 from gateway.toml_table import TomlTable
 
@@ -71,6 +72,8 @@ def read_partners(file: Path) -> Partners:
     )
     root.done()
     _refuse_doubles(root, list(made.partners.values()))
+    for partner in made.partners.values():
+        _check_receiver(root, partner, made)
     return made
 
 
@@ -87,6 +90,7 @@ def _partner(table: TomlTable, name: str) -> Partner:
     quiet_seconds = table.number("quiet_seconds", default=0.0)
     if not 0 <= quiet_seconds <= MAX_QUIET_SECONDS:
         table.refuse(f"quiet_seconds is not between 0 and {MAX_QUIET_SECONDS:.0f}")
+    names = table.names()
     partner = Partner(
         name=name,
         tenant=_not_empty(table, "tenant", table.text("tenant", default="default")),
@@ -100,9 +104,15 @@ def _partner(table: TomlTable, name: str) -> Partner:
         quiet_seconds=quiet_seconds,
         retain_days=_days(table, "retain_days"),
         review=table.text("review", default="single", one_of=MODES),
+        results=table.texts("results", default=()),
+        send_results_to=table.text("send_results_to") if "send_results_to" in names else None,
         stat=tuple(_rule(rule) for rule in table.tables("stat")),
     )
     table.done()
+    if unknown := sorted(set(partner.results) - set(KINDS)):
+        table.refuse(f"results holds {unknown[0]!r}; known are {', '.join(KINDS)}")
+    if partner.send_results_to is not None and not partner.results:
+        table.refuse("send_results_to says nothing without results")
     if partner.checks == ():
         table.refuse("checks is empty; leave it out to mean every check of the modality")
     if not partner.ae_titles and partner.keys is None:
@@ -245,6 +255,22 @@ def _refuse_doubles(root: TomlTable, partners: list[Partner]) -> None:
                 root.refuse(f"{where} both have {key} in keys")
             if one.keys == () and other.keys == ():
                 root.refuse(f"{where} both have empty keys, so both mean every key of the tenant")
+
+
+def _check_receiver(root: TomlTable, partner: Partner, made: Partners) -> None:
+    """Refuse results that nobody would receive, or two might."""
+    name = partner.send_results_to
+    if name is None:
+        return
+    where = f"[partners.{partner.name}]: send_results_to"
+    source = made.sources.get(name)
+    receiver = made.archives.get(name) or source
+    if receiver is None or isinstance(receiver, S3Source):
+        root.refuse(f"{where} names {name}, which is no archive and no source with a url")
+    if name in made.archives and source is not None:
+        root.refuse(f"{where} names {name}, which is an archive and a source")
+    if partner.tenant not in receiver.tenants:
+        root.refuse(f"{where} names {name}, which the tenant {partner.tenant} may not use")
 
 
 def _common(one: tuple[Any, ...] | None, other: tuple[Any, ...] | None) -> Any:

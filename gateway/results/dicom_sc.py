@@ -61,7 +61,7 @@ def _flags(screened: Screened) -> Iterator[tuple[Mapping[str, Any], SourceSeries
         if check["state"] != "positive" or not (lesions := shown_lesions(check)):
             continue
         worst = max(lesions, key=lambda one: (one["flagged"], one["score"] or 0.0, -one["id"]))
-        source = screened.series_of(worst["series_instance_uid"])
+        source = screened.series_of(worst)
         if source is None:
             continue
         named = (worst["sop_instance_uid"], worst["frame_number"] or 1)

@@ -84,7 +84,7 @@ def _segments(
 ) -> list[_Segment]:
     """List what lies in a series: lesions first, as its result lists them, then organs."""
     checks = {check["check"]: check for check in screened.result["checks"]}
-    maps = [one for one in screened.label_maps if one.series_instance_uid == source.uid]
+    maps = [one for one in screened.label_maps if one.series_key == source.key]
     found: list[_Segment] = []
     for one in sorted(maps, key=lambda one: bool(one.names)):
         if one.names:
@@ -157,8 +157,8 @@ def _segmentation(
 ) -> Made:
     ds = Dataset()
     ds.SOPClassUID = SOP_CLASS
-    ds.SOPInstanceUID = uids.of("seg", "instance", source.uid)
-    ds.SeriesInstanceUID = uids.of("seg", "series", source.uid)
+    ds.SOPInstanceUID = uids.of("seg", "instance", source.key)
+    ds.SeriesInstanceUID = uids.of("seg", "series", source.key)
     add_common(ds, source, made_at(screened))
     ds.Modality = "SEG"
     ds.SeriesNumber = FIRST_SERIES_NUMBER + 1
@@ -170,7 +170,7 @@ def _segmentation(
     ds.ContentDescription = NOT_FOR_CLINICAL_USE
     ds.ContentCreatorName = None
     _add_pixels(ds, frames[0], segments)
-    dimensions = uids.of("seg", "dimensions", source.uid)
+    dimensions = uids.of("seg", "dimensions", source.key)
     _add_dimensions(ds, dimensions)
     ds.SegmentSequence = Items(
         [_segment_item(number, one) for number, one in enumerate(segments, 1)]

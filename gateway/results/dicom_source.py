@@ -34,6 +34,9 @@ class SourceSeries:
     """A series that was screened."""
 
     uid: str
+    key: str
+    """`uid`, with ``#part`` where the series holds several volumes."""
+
     header: Dataset
     """Of its first instance, without pixels."""
 
@@ -96,7 +99,7 @@ class LabelMap:
     check: str
     """Whose lesions it outlines; `gateway.screening.manifest.ANATOMY` for organs."""
 
-    series_instance_uid: str
+    series_key: str
     mask: Mask
     names: Mapping[int, str]
     """Value → organ; empty for lesions, which name their value themselves."""
@@ -117,6 +120,9 @@ class Screened:
     read_values: ReadValues | None = None
     """Gives the HU, or grey values, of a frame; asked only for the Secondary Capture."""
 
-    def series_of(self, uid: str | None) -> SourceSeries | None:
-        """Find a series by its UID."""
-        return next((one for one in self.series if one.uid == uid), None)
+    def series_of(self, lesion: Mapping[str, Any]) -> SourceSeries | None:
+        """Find the volume in which a lesion lies."""
+        of_series = [one for one in self.series if one.uid == lesion["series_instance_uid"]]
+        instance = lesion["sop_instance_uid"]
+        holding = [one for one in of_series if instance in one.sop_classes]
+        return next(iter(holding or of_series), None)

@@ -12,12 +12,12 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
 
 from gateway import __version__
 from gateway.results import dicom_codes
@@ -33,8 +33,9 @@ from gateway.results.dicom_file import (
     made,
     made_at,
 )
-from gateway.results.dicom_source import Screened, SourceSeries
+from gateway.results.dicom_source import Screened
 from gateway.results.dicom_uids import ResultUids, derived_uid
+from gateway.results.making import Signature
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.88.34"
 """Comprehensive 3D SR Storage."""
@@ -46,23 +47,6 @@ GIVEN_ID = "UNSIGNED"
 """Edition of the report that nobody has signed."""
 
 _FINDINGS = {"positive", "indeterminate"}
-_LIBRARY_UIDS = "1.2.826.0.1.3680043.10.511.3."
-"""Root of UIDs that highdicom draws by chance; they are replaced."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """Who signed a report, and what was said of its findings."""
-
-    review_id: str
-    """Unique; the signed report's UID follows from it."""
-
-    name: str
-    organization: str
-    at: datetime
-    comment: str = ""
-    verdicts: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
-    """(check, lesion, or None for the check itself) → ``accepted``, ``rejected``, ``corrected``."""
 
 
 def unsigned_sr(screened: Screened) -> Made:
@@ -76,43 +60,34 @@ def signed_sr(screened: Screened, signature: Signature) -> Made:
 
 
 def _sr(screened: Screened, signature: Signature | None) -> Made:
-    from highdicom.sr import Comprehensive3DSR
-
     source = screened.series[0]
     uids = ResultUids(screened.tenant, screened.result)
-    edition = signature.review_id if signature else GIVEN_ID
-    unsigned_uid = uids.of("sr", "instance", GIVEN_ID)
-    series_uid = uids.of("sr", "series")
-    report = _Report(screened, uids, signature)
-    verified: dict[str, Any] = {}
-    if signature is not None:
-        verified = {
-            "is_verified": True,
-            "verifying_observer_name": "Reader^",
-            "verifying_organization": "Organization",
-            "previous_versions": [_named(source, SOP_CLASS, series_uid, unsigned_uid)],
-        }
-    ds = Comprehensive3DSR(
-        evidence=report.evidence(),
-        content=report.content()[0],
-        series_instance_uid=series_uid,
-        series_number=FIRST_SERIES_NUMBER,
-        sop_instance_uid=uids.of("sr", "instance", edition),
-        instance_number=1 if signature is None else 2,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=signature is not None,
-        **verified,
-    )
-    _settle_uids(ds, uids, edition)
-    at = signature.at if signature is not None else made_at(screened)
-    add_common(ds, source, at)
+    ds = Dataset()
+    [root] = _Report(screened, uids, signature).content()
+    for element in root:
+        ds[element.tag] = element
+    ds.SOPClassUID = SOP_CLASS
+    ds.SOPInstanceUID = uids.of("sr", "instance", signature.review_id if signature else GIVEN_ID)
+    ds.SeriesInstanceUID = uids.of("sr", "series")
+    add_common(ds, source, signature.at if signature else made_at(screened))
+    ds.Modality = "SR"
+    ds.SeriesNumber = FIRST_SERIES_NUMBER
     ds.SeriesDescription = "OneScan report"
-    ds.CodingSchemeIdentificationSequence = [_own_scheme()]
-    for equipment in ds.get("ContributingEquipmentSequence", ()):
-        equipment.ContributionDateTime = dicom_date(at) + dicom_time(at)
+    ds.InstanceNumber = 1 if signature is None else 2
+    ds.CompletionFlag = "COMPLETE"
+    ds.PreliminaryFlag = "PRELIMINARY" if signature is None else "FINAL"
+    ds.VerificationFlag = "UNVERIFIED" if signature is None else "VERIFIED"
+    ds.ReferencedPerformedProcedureStepSequence = Items([])
+    ds.PerformedProcedureCodeSequence = Items([])
+    ds.CodingSchemeIdentificationSequence = Items([_own_scheme()])
+    study = str(source.header.StudyInstanceUID)
+    images = [(one.uid, one.sop_classes) for one in screened.series]
+    ds.CurrentRequestedProcedureEvidenceSequence = Items([_references(study, images)])
     if signature is not None:
-        _sign(ds, signature, any_text=source.copied.any_text)
+        before = uids.of("sr", "instance", signature.amends or GIVEN_ID)
+        predecessor = _references(study, [(ds.SeriesInstanceUID, {before: SOP_CLASS})])
+        ds.PredecessorDocumentsSequence = Items([predecessor])
+        ds.VerifyingObserverSequence = Items([_observer(signature, source.copied.any_text)])
     return made("sr", ds)
 
 
@@ -124,45 +99,37 @@ def _own_scheme() -> Dataset:
     return item
 
 
-def _sign(ds: Dataset, signature: Signature, *, any_text: bool) -> None:
-    """Say who signed and when; highdicom would take the present."""
-    [item] = ds.VerifyingObserverSequence
-    item.VerifyingObserverName = _plain(signature.name, any_text)
+def _observer(signature: Signature, any_text: bool) -> Dataset:
+    """Say who signed and when."""
+    item = Dataset()
     item.VerifyingOrganization = _plain(signature.organization, any_text)[:64]
     item.VerificationDateTime = dicom_date(signature.at) + dicom_time(signature.at)
+    item.VerifyingObserverName = _plain(signature.name, any_text)
+    item.VerifyingObserverIdentificationCodeSequence = Items([])
+    return item
 
 
-def _settle_uids(ds: Dataset, uids: ResultUids, edition: str) -> None:
-    """Replace what was drawn by chance, so that the same report is the same bytes."""
-    drawn: dict[str, str] = {}
-    for element in ds.iterall():
-        if element.VR == "UI" and str(element.value).startswith(_LIBRARY_UIDS):
-            text = str(element.value)
-            drawn.setdefault(text, uids.of("sr", edition, len(drawn)))
-            element.value = drawn[text]
-
-
-def _named(
-    source: SourceSeries, sop_class_uid: str, series_uid: str, sop_instance_uid: str
-) -> Dataset:
-    """Make the little that highdicom asks of an instance that is referred to."""
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = sop_class_uid, sop_instance_uid
-    ds.StudyInstanceUID = str(source.header.StudyInstanceUID)
-    ds.SeriesInstanceUID = series_uid
-    for name in (
-        "PatientName",
-        "PatientID",
-        "PatientBirthDate",
-        "PatientSex",
-        "StudyDate",
-        "StudyTime",
-        "StudyID",
-        "AccessionNumber",
-        "ReferringPhysicianName",
-    ):
-        setattr(ds, name, None)
-    return ds
+def _references(study: str, series: Iterable[tuple[str, Mapping[str, str]]]) -> Dataset:
+    """Name instances, by series."""
+    item = Dataset()
+    item.StudyInstanceUID = study
+    found: dict[str, dict[str, str]] = {}
+    for uid, sop_classes in series:
+        found.setdefault(uid, {}).update(sop_classes)
+    inner = []
+    for uid, sop_classes in found.items():
+        one = Dataset()
+        one.SeriesInstanceUID = uid
+        instances = []
+        for instance_uid, sop_class in sop_classes.items():
+            instance = Dataset()
+            instance.ReferencedSOPClassUID = sop_class
+            instance.ReferencedSOPInstanceUID = instance_uid
+            instances.append(instance)
+        one.ReferencedSOPSequence = Items(instances)
+        inner.append(one)
+    item.ReferencedSeriesSequence = Items(inner)
+    return item
 
 
 def _plain(text: str, any_text: bool) -> str:
@@ -178,14 +145,6 @@ class _Report:
         self._signature = signature
         self._any_text = screened.series[0].copied.any_text
         self._checks: Sequence[Mapping[str, Any]] = screened.result["checks"]
-
-    def evidence(self) -> list[Dataset]:
-        """Name every image that was screened."""
-        return [
-            _named(series, sop_class, series.uid, uid)
-            for series in self._screened.series
-            for uid, sop_class in series.sop_classes.items()
-        ]
 
     def content(self) -> Any:
         """Make the tree."""
@@ -321,10 +280,11 @@ class _Report:
         yield _evaluation(own_code("urgency"), own_code(check["urgency"]))
         if check["grade"] is not None:
             yield _evaluation(own_code("grade"), own_code(check["grade"]))
-        for said in check["assessments"]:
-            if said["category"] is not None:
-                yield _evaluation(own_code(said["rule"]), own_code(said["category"]))
-        yield from self._verdict(name, None)
+        for rule in check["assessments"]:
+            if rule["category"] is not None:
+                yield _evaluation(own_code(rule["rule"]), own_code(rule["category"]))
+        if self._signature is not None and (said := self._signature.decisions.get(name)):
+            yield _evaluation(own_code("decision", "Decision of the reader"), own_code(said))
 
     def _lesion(self, check: Mapping[str, Any], lesion: Mapping[str, Any]) -> Any | None:
         from highdicom.sr import (
@@ -334,7 +294,7 @@ class _Report:
             VolumetricROIMeasurementsAndQualitativeEvaluations,
         )
 
-        series = self._screened.series_of(lesion["series_instance_uid"])
+        series = self._screened.series_of(lesion)
         if series is None or not series.frame_of_reference_uid:
             return None
         uid = lesion["sop_instance_uid"]
@@ -358,17 +318,8 @@ class _Report:
             algorithm_id=self._algorithm_of(check),
             finding_sites=_sites(site, side),
             measurements=list(_measured(lesion)) or None,
-            qualitative_evaluations=[
-                *_described(lesion),
-                *self._verdict(check["check"], lesion["id"]),
-            ],
+            qualitative_evaluations=list(_described(lesion)),
         )
-
-    def _verdict(self, check: str, lesion_id: int | None) -> Iterator[Any]:
-        if self._signature is not None and (
-            said := self._signature.verdicts.get((check, lesion_id))
-        ):
-            yield _evaluation(own_code("verdict", "Verdict of the reader"), own_code(said))
 
     def _algorithm_of(self, check: Mapping[str, Any]) -> Any:
         made_by = check["provenance"]
@@ -486,6 +437,7 @@ def _algorithm(name: str, version: str, parameters: Sequence[str]) -> Any:
     return AlgorithmIdentification(name=name, version=version, parameters=list(parameters) or None)
 
 
+@lru_cache(maxsize=4096)
 def _concept(code: Code) -> Any:
     from highdicom.sr import CodedConcept
 

@@ -24,7 +24,7 @@ from gateway.screening.clock import Clock
 from gateway.screening.fanout import FanOut, Infers, OnResult
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import ANATOMY, Manifest
-from gateway.screening.mask import KeepMask, keep_no_mask
+from gateway.screening.mask import KeepMask, Mask, keep_no_mask
 from gateway.screening.patient import known_of, patient_of
 from gateway.screening.places import Places
 from gateway.screening.plan import (
@@ -130,7 +130,7 @@ async def screen_study(
     )
     run = _Run(instances, objects, request, manifests, triton, settings, fan_out)
     run.memory, run.on_stage, run.on_plan = memory, on_stage, on_plan
-    run.site = site or SiteThresholds()
+    run.site, run.keep_mask = site or SiteThresholds(), keep_mask
     try:
         return await run.screen()
     finally:
@@ -144,6 +144,7 @@ class _Run:
     on_stage: OnStage
     on_plan: OnPlan
     site: SiteThresholds
+    keep_mask: KeepMask
 
     def __init__(
         self,
@@ -289,6 +290,17 @@ class _Run:
         await self.on_stage("checks")
         with self.clock.stage("checks"):
             await self._tell(plan, subject)
+        await self._keep_organs(series, seen)
+
+    async def _keep_organs(self, series: Series, seen: SeenAnatomy) -> None:
+        """Keep the organs' label map, when the checks are out and nobody waits for it."""
+        kept_before = sum("mask" in one for one in self.anatomy.values())
+        name = f"{ANATOMY}-{kept_before + 1}" if kept_before else ANATOMY
+        organs = seen.organs
+        kept = await self.keep_mask(name, Mask(organs.labels, organs.grid.affine))
+        if kept is not None:
+            told = {**kept.to_json(), "name": name, "labels": list(organs.names)}
+            self.anatomy[series.key]["mask"] = told
 
     async def _check_image(
         self, series: Series, checks: Sequence[Manifest], volume: SharedVolume

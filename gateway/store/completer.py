@@ -81,6 +81,8 @@ async def _order(
         lane="stat" if row["stat"] else partner.lane,
         exam_context=partner.exam_context,
         clinical={},
+        results=partner.results,
+        send_results_to=partner.send_results_to,
     )
 
 

@@ -22,7 +22,7 @@ from gateway.exceptions import (
     StaleDraftError,
     SupersededError,
 )
-from gateway.store import audit, deliveries
+from gateway.store import audit, deliveries, result_jobs
 from gateway.store.database import Connection
 from gateway.store.screenings import lock_versions
 
@@ -304,6 +304,8 @@ async def sign(
         (row["screening_id"], tenant, kind, Jsonb(told)),
     )
     await deliveries.add(connection, row["screening_id"], kind, told)
+    if final:
+        await result_jobs.add_signed(connection, row["screening_id"], review_id)
     return await find(connection, tenant, review_id)
 
 

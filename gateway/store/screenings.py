@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from gateway import traces
 from gateway.exceptions import ConflictError, NotFoundError, StaleAttemptError
-from gateway.store import deliveries
+from gateway.store import deliveries, result_jobs
 from gateway.store.arrivals import settle
 from gateway.store.database import Connection
 from gateway.store.masks import Pointer, add_mask
@@ -52,6 +52,12 @@ class Order:
 
     source: Mapping[str, Any] | None = None
     """Where the study is fetched from first; None means that it is here."""
+
+    results: tuple[str, ...] = ()
+    """DICOM objects that are made when it is done; see `gateway.store.result_jobs.KINDS`."""
+
+    send_results_to: str | None = None
+    """Archive or DICOMweb source of the partners file; None sends them nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,11 +169,12 @@ def _insert(
             ORDER BY version DESC LIMIT 1)
         INSERT INTO screenings (screening_id, tenant, study_instance_uid, version, supersedes,
             checks, lane, exam_context, clinical, job_id, idempotency_key, request_digest,
-            callback_url, source, traceparent)
+            callback_url, source, traceparent, results, send_results_to)
         SELECT %(id)s, %(tenant)s, nullif(%(study)s, ''),
             coalesce((SELECT version FROM latest), 0) + 1, (SELECT screening_id FROM latest),
             %(checks)s, %(lane)s, %(exam_context)s,
-            %(clinical)s, job.job_id, %(key)s, %(digest)s, %(callback)s, %(source)s, %(traceparent)s
+            %(clinical)s, job.job_id, %(key)s, %(digest)s, %(callback)s, %(source)s,
+            %(traceparent)s, %(results)s, %(send_to)s
         FROM job RETURNING *
         """,
         {
@@ -183,6 +190,8 @@ def _insert(
             "key": idempotency_key,
             "digest": request_digest,
             "callback": order.callback_url,
+            "results": list(order.results),
+            "send_to": order.send_results_to,
             "traceparent": traces.traceparent(),
             "source": None if order.source is None else Jsonb(dict(order.source)),
         },
@@ -268,6 +277,8 @@ def order_of(row: Mapping[str, Any]) -> Order:
         clinical=row["clinical"],
         callback_url=row["callback_url"],
         source=None if row["fetched_at"] else row["source"],
+        results=tuple(row["results"]),
+        send_results_to=row["send_results_to"],
     )
 
 
@@ -394,8 +405,20 @@ async def release(
     return row
 
 
-async def finish(connection: Connection, held: Claim, result: Mapping[str, Any]) -> None:
-    """End the screening with its study-level result; repeating it is harmless."""
+async def finish(
+    connection: Connection,
+    held: Claim,
+    result: Mapping[str, Any],
+    *,
+    masks: Mapping[str, Pointer] | None = None,
+) -> None:
+    """End the screening with its study-level result; repeating it is harmless.
+
+    Parameters
+    ----------
+    masks : mapping, optional
+        Name → mask of organs, of which the result speaks.
+    """
     cursor = await connection.execute(
         f"""
         UPDATE screenings SET state = 'done', finished_at = now(), result = %(result)s,
@@ -405,7 +428,10 @@ async def finish(connection: Connection, held: Claim, result: Mapping[str, Any])
         {**held.fence, "result": Jsonb(result)},
     )
     if cursor.rowcount == 1:
+        for name, mask in (masks or {}).items():
+            await add_mask(connection, held.screening_id, name, mask)
         await _event(connection, held.screening_id, held.tenant, "done", {})
+        await result_jobs.add(connection, held.screening_id)
         return
     again = await connection.execute(
         f"SELECT 1 FROM screenings WHERE {_FENCE} AND state = 'done'", held.fence

@@ -113,10 +113,14 @@ async def _see_through(workshop: Workshop, claim: Claim) -> str:
     """Screen and finish; give the attempt's outcome in one word."""
     last = claim.attempt >= workshop.settings.worker.max_attempts
     try:
+        release = _Releases(workshop, claim)
         async with workshop.room.enter(alone=last):
-            result = await _screen(workshop, claim)
+            result = await _screen(workshop, claim, release)
         with traces.child("write", {"onescan.what": "screening"}):
-            await workshop.persist(lambda c: screenings.finish(c, claim, result.to_json()))
+            organs = release.organ_masks(result)
+            await workshop.persist(
+                lambda c: screenings.finish(c, claim, result.to_json(), masks=organs)
+            )
     except StaleAttemptError:
         return "stale"
     except Exception as error:
@@ -124,9 +128,8 @@ async def _see_through(workshop: Workshop, claim: Claim) -> str:
     return "done"
 
 
-async def _screen(workshop: Workshop, claim: Claim) -> StudyResult:
+async def _screen(workshop: Workshop, claim: Claim, release: _Releases) -> StudyResult:
     """Screen the study; a Triton with a dead stub is restarted and the study begun again."""
-    release = _Releases(workshop, claim)
     restarts = 0
     while True:
         try:
@@ -216,6 +219,11 @@ class _Releases:
                 write_mask, self._workshop.objects, encoded
             )
         return KeptMask.of(mask, encoded)
+
+    def organ_masks(self, result: StudyResult) -> dict[str, Pointer]:
+        """Give the masks that the study's anatomy speaks of, by name."""
+        names = [seen["mask"]["name"] for seen in result.anatomy.values() if seen.get("mask")]
+        return {name: self._masks[name] for name in names}
 
     async def rest(self, state: str, reason: str) -> None:
         """Release what is not out yet, all for one reason."""

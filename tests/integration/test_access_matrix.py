@@ -167,6 +167,14 @@ async def fill(client: Client, keys: dict[tuple[str, str], str], folder: Path) -
         row = await cursor.fetchone()
         assert row is not None
         things["critical_id"] = str(row["critical_id"])
+        cursor = await connection.execute(
+            "INSERT INTO result_jobs (tenant, screening_id, kinds, state)"
+            " VALUES (%s, %s, '{sr}', 'failed') RETURNING job_id",
+            (OWNER, screening_id),
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        things["job_id"] = str(row["job_id"])
     if any("{delivery_id}" in access.path for access in ACCESS):
         async with client.app[DATABASE].connection() as connection:
             cursor = await connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.partner_api import (
     add_study,
     api_settings,
     claimed,
+    database,
     finish,
     order,
     release,
@@ -30,6 +32,13 @@ from tests.partner_api import (
 )
 
 pytestmark = pytest.mark.postgres
+
+RESULT_OBJECT = {
+    "kind": "sr",
+    "sop_class_uid": "1.2.840.10008.5.1.4.1.1.88.34",
+    "series_instance_uid": "1.2.3",
+    "sop_instance_uid": "1.2.3.4",
+}
 
 ELSEWHERE = ("/dicomweb/", "/auth/", "/ui/")
 """Described by PS3.18; visited by a browser."""
@@ -127,7 +136,17 @@ async def test_answers_are_as_described(api: Client, document: dict[str, Any]) -
     listed = await (await api.get("/v1/webhooks/deliveries")).json()
     delivery = listed["deliveries"][0]["delivery_id"]
     critical = (await (await api.get("/v1/critical")).json())["critical"][0]["critical_id"]
+    async with database(api).connection() as connection:
+        cursor = await connection.execute(
+            "INSERT INTO result_jobs (tenant, screening_id, kinds, state, objects)"
+            " VALUES ('default', %s, '{sr}', 'failed', %s) RETURNING job_id",
+            (identifier, json.dumps([RESULT_OBJECT])),
+        )
+        results = f"/v1/screenings/{identifier}/results"
+        replay = f"{results}/{(await cursor.fetchone())['job_id']}/replay"
     done = {
+        "list_results": ("GET", results, None),
+        "replay_result": ("POST", replay, None),
         "list_critical": ("GET", "/v1/critical", None),
         "acknowledge_critical": ("POST", f"/v1/critical/{critical}/acknowledge", None),
         **await reviewing(api),

@@ -24,7 +24,8 @@ from gateway.results.dicom_file import Made
 from gateway.results.dicom_sc import secondary_captures
 from gateway.results.dicom_seg import segmentations
 from gateway.results.dicom_source import Screened
-from gateway.results.dicom_sr import Signature, signed_sr, summary_of, unsigned_sr
+from gateway.results.dicom_sr import signed_sr, summary_of, unsigned_sr
+from gateway.results.making import Signature
 from tests.result_case import COSINES, check_result, placed_slices, screened, turned
 
 SIGNATURE = Signature(
@@ -33,7 +34,7 @@ SIGNATURE = Signature(
     organization="Hospital",
     at=datetime(2026, 11, 22, 8, 30, tzinfo=UTC),
     comment="Seen.",
-    verdicts={("nodule", 1): "rejected", ("nodule", None): "accepted"},
+    decisions={"nodule": "rejected"},
 )
 ORIENTATIONS = {**COSINES, "oblique": turned(17.0), "steep": turned(40.0)}
 
@@ -261,8 +262,8 @@ def test_a_signed_report_is_another_instance_that_names_the_first() -> None:
     [observer] = ds.VerifyingObserverSequence
     assert observer.VerifyingObserverName == "Li^Na"
     assert observer.VerificationDateTime == "20261122083000"
-    said = [one.ConceptCodeSequence[0].CodeValue for one in named(ds, "Verdict of the reader")]
-    assert said == ["ACCEPTED", "REJECTED"]
+    said = [one.ConceptCodeSequence[0].CodeValue for one in named(ds, "Decision of the reader")]
+    assert said == ["REJECTED"]
     assert "Seen." in texts(ds)
 
 
