@@ -67,7 +67,7 @@ FINDING = CheckResult(
     lesions=(lesion(1, 0.0), lesion(2, 50.0)),
     measures={"pdff_percent": 12.0},
     units={"pdff_percent": "%"},
-    text={"en": "Text.", "zh": "文本。"},
+    text={"en": "Told by the check.", "zh": "文本。"},
 )
 """What every screening here finds, with the one check that is installed."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from gateway.api.hiding import hidden, only_shown
 from gateway.api.keys import DATABASE, PRINCIPAL
 from gateway.api.screening_lists import refuse_body
 from gateway.exceptions import NotFoundError
@@ -20,7 +21,8 @@ async def list_critical(request: web.Request) -> web.Response:
     """List the tenant's critical results that nobody has acknowledged."""
     async with request.app[DATABASE].connection() as connection:
         rows = await critical.open_results(connection, request[PRINCIPAL].tenant)
-    return web.json_response({"critical": [shown(row) for row in rows]})
+        kept_back = await hidden(request, connection, [row["study_instance_uid"] for row in rows])
+    return web.json_response({"critical": [shown(row) for row in only_shown(rows, kept_back)]})
 
 
 @routes.post("/v1/critical/{critical_id}/acknowledge")

@@ -24,12 +24,12 @@ HIDES_ITSELF = frozenset(
         "/v1/screenings/{screening_id}/events",
         "/v1/screenings/{screening_id}/report",
         "/v1/screenings/{screening_id}/reviews",
+        "/ui/screenings/{screening_id}",
     }
 )
 """Routes of one screening that leave out what is hidden."""
 
-TELLS_FINDINGS = ("/v1/critical", "/ui", "/ui/studies/{study_instance_uid}")
-"""Routes of many screenings, or of a study, that tell findings; who learns does not ask them."""
+Row = dict[str, Any]
 
 DICOM = "/dicomweb/studies/{study}"
 
@@ -104,14 +104,17 @@ def without_findings(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "plan": None, "result": None}
 
 
+def only_shown(rows: Iterable[Row], hidden_studies: set[str]) -> list[Row]:
+    """Leave out of a list the rows of studies whose findings are hidden."""
+    return [row for row in rows if row["study_instance_uid"] not in hidden_studies]
+
+
 @web.middleware
 async def hide_findings(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what would tell hidden findings: other forms of results, and our DICOM objects."""
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
     if path and may_hide(request):
-        if path in TELLS_FINDINGS and mode_of(request) == "teaching":
-            raise HiddenError()
         if "{screening_id}" in path and path not in HIDES_ITSELF:
             await _refuse_screening(request)
         retrieves = path.startswith(DICOM) and not path.endswith(SEARCHES)

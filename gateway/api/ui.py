@@ -13,6 +13,7 @@ from aiohttp import web
 
 import gateway.ui
 from gateway.api.cookies import csrf_token, is_secure, session_secret
+from gateway.api.hiding import hidden, only_shown, without_findings
 from gateway.api.keys import DATABASE, PRINCIPAL
 from gateway.api.query import NAME
 from gateway.api.screenings import screening_id_of
@@ -54,6 +55,9 @@ async def show_worklist(request: web.Request) -> web.Response:
     async with request.app[DATABASE].connection() as connection:
         rows = await worklist.rows(connection, tenant, asked)
         waiting = await critical.open_results(connection, tenant)
+        studies = [row["study_instance_uid"] for row in (*rows, *waiting)]
+        kept_back = await hidden(request, connection, studies)
+        rows, waiting = only_shown(rows, kept_back), only_shown(waiting, kept_back)
         patients = await _patients(connection, tenant, waiting)
     shown = List(
         rows=rows,
@@ -168,7 +172,10 @@ async def _study(request: web.Request, screening_id: Any) -> web.Response:
         uid = row["study_instance_uid"] or ""
         known = await worklist.patient(connection, tenant, uid)
         waiting = await critical.of_screening(connection, tenant, screening_id)
+        kept_back = bool(await hidden(request, connection, [uid]))
         newest = await worklist.newest(connection, tenant, uid) if uid else row
+    if kept_back:
+        row, released, waiting = without_findings(row), [], []
     volumes = None
     if known is not None:
         _, series = await series_of(request, uid)
@@ -179,7 +186,7 @@ async def _study(request: web.Request, screening_id: Any) -> web.Response:
         volumes=volumes,
         critical=waiting,
         manifests=request.app[MANIFESTS],
-        reviews=True,
+        reviews=not kept_back,
         newer=None
         if newest["screening_id"] == row["screening_id"]
         else str(newest["screening_id"]),

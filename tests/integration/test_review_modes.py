@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="module")]
 
 ACCEPTED = {"liver": {"decision": "accepted"}}
 REJECTED = {"liver": {"decision": "rejected", "comment": "motion"}}
+TOLD = FINDING.text["en"]
 MARKS = [{"check": "liver", "centre_mm": [1, 0, 0]}, {"check": "liver", "centre_mm": [99, 0, 0]}]
 
 number = iter(range(1, 1000))
@@ -136,11 +137,15 @@ async def test_findings_are_hidden_until_the_pupil_has_marked(at: Desk) -> None:
         f"{path}/report",
         f"{path}/fhir",
         "/v1/screenings?check_state=positive",
-        "/v1/critical",
-        "/ui",
-        f"/ui/screenings/{screening}",
     ):
         refused(await at.ask("pupil", "GET", telling), 403, "review.hidden")
+    for page in (f"/ui/screenings/{screening}", f"/ui/studies/{study}"):
+        status, text = await at.ask("pupil", "GET", page)
+        assert status == 200, text
+        assert TOLD not in text
+        assert TOLD in (await at.ask("anna", "GET", page))[1]
+    assert screening not in (await at.ask("pupil", "GET", "/ui"))[1]
+    assert screening in (await at.ask("anna", "GET", "/ui"))[1]
     _, stream = await at.ask("pupil", "GET", f"{path}/events?last_event_id=0")
     assert "event: done" in stream
     assert "released" not in stream
