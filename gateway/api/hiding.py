@@ -104,6 +104,22 @@ def without_findings(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "plan": None, "result": None}
 
 
+async def unread_studies(request: web.Request, connection: Connection) -> list[str]:
+    """Give the studies that whoever asks has yet to read, which no filter by findings may find.
+
+    Raises
+    ------
+    HiddenError
+        When he learns, so that there is no end of them.
+    """
+    if not may_hide(request):
+        return []
+    if mode_of(request) == "teaching":
+        raise HiddenError()
+    principal = request[PRINCIPAL]
+    return await hiding.unread_studies(connection, principal.tenant, principal.actor)
+
+
 def only_shown(rows: Iterable[Row], hidden_studies: set[str]) -> list[Row]:
     """Leave out of a list the rows of studies whose findings are hidden."""
     return [row for row in rows if row["study_instance_uid"] not in hidden_studies]

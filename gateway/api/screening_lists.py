@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from aiohttp import web
 
-from gateway.api.hiding import hidden
+from gateway.api.hiding import hidden, unread_studies
 from gateway.api.keys import DATABASE, PRINCIPAL
 from gateway.api.limits import refuse_when_full
 from gateway.api.query import answer_page, identifier, moment, names, read_page, uid, words
 from gateway.api.screenings import answer_created, read_idempotency, screening_id_of
 from gateway.api.state import MANIFESTS
-from gateway.exceptions import ConflictError, HiddenError, InvalidJsonError, UnknownCheckError
+from gateway.exceptions import ConflictError, InvalidJsonError, UnknownCheckError
 from gateway.results.json import ending_json, order_json, screening_result
 from gateway.screening.manifest import STATES
 from gateway.store import listing, screenings
@@ -38,10 +39,11 @@ async def list_screenings(request: web.Request) -> web.Response:
     """List the tenant's screenings, newest first."""
     page, mark = read_page(request, FILTERS, key=identifier)
     async with request.app[DATABASE].connection() as connection:
+        if "check_state" in page.filters:
+            without = await unread_studies(request, connection)
+            page = dataclasses.replace(page, filters={**page.filters, "without": without})
         rows = await listing.screenings(connection, request[PRINCIPAL].tenant, page)
         kept_back = await hidden(request, connection, [row["study_instance_uid"] for row in rows])
-    if kept_back and "check_state" in page.filters:
-        raise HiddenError()
     return web.json_response(
         answer_page(
             "screenings",

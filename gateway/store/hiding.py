@@ -55,6 +55,16 @@ async def hidden_studies(
     return {row["study"] for row in await cursor.fetchall()}
 
 
+async def unread_studies(connection: Connection, tenant: str, reader: str) -> list[str]:
+    """List the cases of reader studies that a reader has yet to read once more."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT s.study_instance_uid FROM readings g JOIN screenings s"
+        " USING (screening_id) WHERE s.tenant = %s AND g.reader = %s AND g.closed_at IS NULL",
+        (tenant, reader),
+    )
+    return [row["study_instance_uid"] for row in await cursor.fetchall()]
+
+
 async def studies_of(
     connection: Connection, tenant: str, screenings: Sequence[UUID]
 ) -> dict[UUID, str]:

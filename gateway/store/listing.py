@@ -34,6 +34,7 @@ _SCREENING_FILTERS = {
     "study_instance_uid": "s.study_instance_uid = %(study_instance_uid)s",
     "created_from": "s.created_at >= %(created_from)s",
     "created_to": "s.created_at < %(created_to)s",
+    "without": "NOT s.study_instance_uid = ANY(%(without)s::text[])",
 }
 
 _STUDY = """

@@ -268,6 +268,10 @@ async def test_a_reader_study_from_plan_to_figures(at: Desk) -> None:
         _, shown = await at.ask("anna", "GET", case)
         assert bool(shown["checks"]) is given["with_findings"]
         refused(await at.ask("anna", "GET", f"{case}/report"), 403, "review.hidden")
+        for state in ("positive", "negative"):
+            query = f"?check_state={state}&study_instance_uid={review['study_instance_uid']}"
+            _, found = await at.ask("anna", "GET", f"/v1/screenings{query}")
+            assert found == {"screenings": [], "next_cursor": None}
         [other] = [one for one in cases if one != review["screening_id"]]
         if len(arms) < 3:
             _, waiting = await at.ask("anna", "GET", f"/v1/screenings/{other}")
