@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 from gateway.exceptions import NetworkCodeError, NetworkRefusedError
 from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import ROOT
-from gateway.triton.repository import describe, verify
+from gateway.triton.repository import describe, read_config, verify
 from networks.bring.bundle import network_arguments
 from networks.bring.graph import Wrapped
 from networks.bring.run import bring, read_network
@@ -193,6 +193,49 @@ def test_axes_there_and_back_are_none(axes: str) -> None:
     wrapped.give("flat", "flat", TensorProto.FLOAT, ("n", "d", "h", "w"))
     volume = image()
     np.testing.assert_array_equal(ask(wrapped.finished("t"), volume=volume)["flat"], volume[:, 0])
+
+
+AGE = """
+<ir_version: 8, opset_import: ["" : 17]>
+age (float[n, 1, d, h, w] volume, float[n, 2] clinical) => (float[n, 2] numbers)
+<int64[1] one = {1}>
+{
+  mean = ReduceMean<axes = [2, 3, 4], keepdims = 0>(volume)
+  missing = IsNaN(clinical)
+  known = Cast<to = 1>(missing)
+  any = ReduceSum<keepdims = 1>(known, one)
+  numbers = Concat<axis = 1>(mean, any)
+}
+"""
+
+
+def test_numbers_and_clinical_values(repository: Path, tmp_path: Path) -> None:
+    """A table of another name is the scores; clinical values reach the network, missing as NaN."""
+    text = PIPELINE.read_text(encoding="utf-8")
+    post = text[text.index("[recipe.post]") : text.index("[thresholds]")]
+    changed = (
+        '[recipe.post]\nkind = "values"\nvalues = ["density", "unknown"]\n'
+        'clinical = ["age_years", "sex"]\n\n'
+        '[[measures]]\nname = "density"\nunit = "1"\n\n'
+    )
+    told = bring(
+        write_onnx_text(AGE, tmp_path / "age.onnx"),
+        pipeline(
+            tmp_path,
+            (post, changed),
+            ("clinical = []", 'clinical = ["age_years", "sex"]'),
+            ('scores = ["probability"]', 'scores = ["density", "unknown"]'),
+            ('score = "probability"', 'score = "density"'),
+        ),
+        repository,
+    )
+    assert "unknown 2" in told["phantom"]
+    assert verify(repository) == {}
+    config = read_config(repository / "spleen" / "config.pbtxt")
+    steps = {step.model_name: step for step in config.ensemble_scheduling.step}
+    assert dict(steps["spleen_net"].input_map) == {"volume": "volume", "clinical": "clinical"}
+    assert dict(steps["spleen_net"].output_map) == {"scores": "scores"}
+    assert "CLINICAL" in {tensor.name for tensor in config.input}
 
 
 def test_torchscript_is_taken_when_asked_for(repository: Path, tmp_path: Path) -> None:
