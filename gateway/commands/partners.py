@@ -42,6 +42,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         print(f"  checks        {', '.join(partner.checks or ()) or 'all of the modality'}")
         print(f"  order         lane {partner.lane}, exam context {partner.exam_context}")
         print(f"  screened      {_when(partner.quiet_seconds)}")
+        if partner.results:
+            print(f"  results       {', '.join(partner.results)}; {_sent(partner.send_results_to)}")
         if partner.review != "single":
             print(f"  review        {partner.review}")
         for rule in partner.stat:
@@ -55,6 +57,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     for tenant, care in partners.critical.items():
         print(f"critical {tenant}: {', then '.join(care.ask)}, {care.minutes:g} min each")
     return 0
+
+
+def _sent(receiver: str | None) -> str:
+    return f"sent to {receiver}" if receiver is not None else "kept here"
 
 
 def _when(quiet_seconds: float) -> str:

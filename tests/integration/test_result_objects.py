@@ -41,6 +41,7 @@ STUDIES = {
     "cstore": "1.2.826.0.1.3680043.8.498.81",
     "stow": "1.2.826.0.1.3680043.8.498.82",
     "away": "1.2.826.0.1.3680043.8.498.83",
+    "signed": "1.2.826.0.1.3680043.8.498.85",
     "none": "1.2.826.0.1.3680043.8.498.84",
 }
 
@@ -73,6 +74,10 @@ def settings(
         keys = ["away"]
         results = ["sr"]
         send_results_to = "nobody"
+
+        [partners.signed]
+        keys = ["signed"]
+        results = ["sr"]
 
         [archives.pacs]
         tenants = ["default"]
@@ -311,3 +316,42 @@ async def test_what_nobody_ordered_is_made_when_it_is_fetched(api: Client, tmp_p
     uids = ResultUids("default", result)
     ds = pydicom.dcmread(io.BytesIO(first))
     assert ds.SOPInstanceUID == uids.of("sr", "instance", "UNSIGNED")
+
+
+async def test_a_signature_makes_another_report(api: Client, tmp_path: Path) -> None:
+    """VERIFIED, made of the result as the reader left it, sent as the first was."""
+    screening = await screened(api, tmp_path, "signed")
+    first = await until(api, screening, lambda one: one["state"] == "done")
+    async with database(api).connection() as connection:
+        key = await create_key(connection, "default", "anna", ["review", "read"], actor="test")
+    reader = {"Authorization": f"Bearer {key.secret}"}
+
+    async def ask(method: str, path: str, body: Any) -> Any:
+        answer = await api.request(method, path, json=body, headers=reader)
+        assert answer.status < 300, await answer.text()
+        return await answer.json()
+
+    draft = await ask("POST", f"/v1/screenings/{screening}/reviews", {})
+    path = f"/v1/reviews/{draft['review_id']}"
+    said = {"findings": {"liver": {"decision": "accepted"}}, "comment": "As in June."}
+    saved = await ask("PUT", path, {"revision": draft["revision"], "content": said})
+    await ask("POST", f"{path}/sign", {"revision": saved["revision"]})
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            answer = await api.get(f"/v1/screenings/{screening}/results")
+            jobs = (await answer.json())["results"]
+            if len(jobs) == 2 and jobs[1]["state"] in ("done", "failed"):
+                break
+            await asyncio.sleep(0.1)
+    assert (jobs[1]["state"], jobs[1]["review_id"]) == ("done", draft["review_id"]), jobs[1]
+    report = pydicom.dcmread(io.BytesIO(await fetched(api, screening, "sr")))
+    assert report.VerificationFlag == "VERIFIED"
+    assert "anna" in str(report.VerifyingObserverSequence[0].VerifyingObserverName)
+    assert report.SOPInstanceUID == jobs[1]["objects"][0]["sop_instance_uid"]
+    [before] = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    named = before.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    assert named == first["objects"][0]["sop_instance_uid"] != report.SOPInstanceUID
+    listed = await api.get(
+        f"/dicomweb/studies/{STUDIES['signed']}/instances", params={"Modality": "SR"}
+    )
+    assert len(await listed.json()) == 2

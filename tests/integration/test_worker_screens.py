@@ -222,6 +222,7 @@ async def test_the_mask_of_what_is_shown_is_kept_with_its_result(
     objects = FolderObjects(bench.settings.objects)
     async with bench.database.connection() as connection:
         pointer = await find_mask(connection, "default", row["screening_id"], "bone")
+        organs = await find_mask(connection, "default", row["screening_id"], "anatomy")
         with pytest.raises(NotFoundError):
             await find_mask(connection, "default", row["screening_id"], "nodule")
         with pytest.raises(NotFoundError):
@@ -231,6 +232,10 @@ async def test_the_mask_of_what_is_shown_is_kept_with_its_result(
     assert hashlib.sha256(encoded).hexdigest() == told["bone"]["mask"]["sha256"]
     pixels = gzip.decompress(encoded)[352:]
     assert np.array_equal(np.frombuffer(pixels, np.uint8).reshape(3, 4, 5), mask)
+    [seen] = shown["anatomy"].values()
+    encoded = objects.read(organs.object_key, organs.offset, organs.length)
+    assert hashlib.sha256(encoded).hexdigest() == seen["mask"]["sha256"]
+    assert (seen["mask"]["name"], seen["mask"]["labels"][0]) == ("anatomy", "background")
 
 
 async def test_a_check_that_is_out_is_not_run_again_after_a_restart_of_triton(

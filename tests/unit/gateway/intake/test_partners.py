@@ -163,6 +163,28 @@ def test_the_home_s_file_is_found_and_a_named_one_must_be_there(tmp_path: Path) 
         ("[partners.a]\nkeys = []\nquiet_seconds = -1", "quiet_seconds is not between"),
         ("[partners.a]\nkeys = []\nquiet_seconds = nan", "quiet_seconds is not between"),
         ("[partners.a]\nkeys = []\nchecks = []", "checks is empty"),
+        ('[partners.a]\nkeys = []\nresults = ["pdf"]', "results holds 'pdf'; known are sr, seg"),
+        ('[partners.a]\nkeys = []\nsend_results_to = "b"', "says nothing without results"),
+        (
+            '[partners.a]\nkeys = []\nresults = ["sr"]\nsend_results_to = "b"',
+            "names b, which is no",
+        ),
+        (
+            '[partners.a]\nkeys = []\nresults = ["sr"]\nsend_results_to = "b"\n'
+            '[archives.b]\ntenants = ["other"]',
+            "names b, which the tenant default may not use",
+        ),
+        (
+            '[partners.a]\nkeys = []\nresults = ["sr"]\nsend_results_to = "b"\n'
+            '[archives.b]\ntenants = ["default"]\n'
+            '[sources.b]\ntenants = ["default"]\nurl = "https://pacs.example/dicom-web"',
+            "names b, which is an archive and a source",
+        ),
+        (
+            '[partners.a]\nkeys = []\nresults = ["sr"]\nsend_results_to = "b"\n'
+            '[sources.b]\ntenants = ["default"]\nbucket = "b"',
+            "names b, which is no archive and no source with a url",
+        ),
         ('[partners.a]\nlane = "stat"', "nobody would ever be meant"),
         ('[partners.a]\nkeys = []\naddresses = ["10.0.0.0/8"]', "without ae_titles"),
         ('[partners.a]\nae_titles = ["A TITLE TOO LONG X"]', "no AE title"),
