@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import aiohttp
 import pydicom
@@ -24,8 +25,11 @@ from gateway.api.access import ACCESS, ANYBODY, MACHINE, OPEN, Access
 from gateway.api.app import make_app
 from gateway.api.keys import DATABASE, OBJECTS
 from gateway.principal import ROLES, Quotas
+from gateway.results.json import screening_result
+from gateway.review.comparison import compare
 from gateway.review.content import EMPTY
 from gateway.review.record import seal
+from gateway.review.verdicts import reviewed
 from gateway.screening.findings import CheckResult
 from gateway.settings import ApiSettings, Settings, StoreSettings, TritonSettings
 from gateway.store import screenings
@@ -194,22 +198,35 @@ async def fill(client: Client, keys: dict[tuple[str, str], str], folder: Path) -
 async def fill_reviews(connection: Connection, screening_id: str) -> dict[str, str]:
     """Give the reader with the key ``review`` a draft, a reader study, and a report by another."""
     reader, other = "key:review", "key:another"
-    compared = dict.fromkeys(("lesions", "hits", "misses", "false_marks"), 0)
-    record, digest = seal({"comparison": {**compared, "sensitivity": None}, "content": {}})
-    for row in (
-        (other, "report", "signed", True, record, digest),
+    row, released, _ = await screenings.find(connection, OWNER, UUID(screening_id))
+    result = screening_result(row, released)
+    checks, _ = reviewed(dict(EMPTY), result["checks"])
+    report = {
+        "review_id": str(uuid4()),
+        "reader": other,
+        "readers": [other],
+        "signed_at": "2026-11-21T08:00:00+00:00",
+        "predecessor": None,
+        "comment": "",
+        "content": {},
+        "findings": {},
+        "result": {**result, "checks": checks},
+    }
+    reading = {"content": {}, "comparison": compare([], checks)}
+    for given in (
+        (other, "report", "signed", True, *seal(report)),
         (reader, "report", "draft", False, None, None),
-        (reader, "study", "signed", False, record, digest),
+        (reader, "study", "signed", False, *seal(reading)),
     ):
         cursor = await connection.execute(
             "INSERT INTO reviews (tenant, screening_id, reader, purpose, state, final, record,"
             " digest, content, signed_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s,"
             " CASE WHEN %s::text IS NOT NULL THEN now() END) RETURNING review_id",
-            (OWNER, screening_id, *row, Jsonb(dict(EMPTY)), row[4]),
+            (OWNER, screening_id, *given, Jsonb(dict(EMPTY)), given[4]),
         )
         made = await cursor.fetchone()
         assert made is not None
-        if row[2] == "draft":
+        if given[2] == "draft":
             draft = str(made["review_id"])
     cursor = await connection.execute(
         "WITH study AS (INSERT INTO reader_studies (tenant, name, seed, washout_days, readers,"
