@@ -35,7 +35,7 @@ from gateway.ui.worklist import SCREENING_STATES, List, live_part, worklist_page
 
 STATIC = Path(gateway.ui.__file__).parent / "static"
 
-TYPES = {".css": "text/css", ".js": "text/javascript"}
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 LANGUAGE_COOKIE = "onescan-language"
 YEAR_SECONDS = 365 * 86400

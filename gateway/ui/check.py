@@ -26,9 +26,11 @@ def check_card(words: Words, title: str, result: Mapping[str, Any]) -> Html:
             "header",
             tag("h3", title, id=f"check-{result['check']}"),
             chip(words, result["urgency"]) if shows and result["urgency"] != "note" else None,
-            tag("b", plain(result["grade"], 16), class_="grade") if result["grade"] else None,
             chip(words, state, "state"),
         ),
+        tag("p", tag("b", outside(words.name(result["grade"]), 60)), class_="grade")
+        if result["grade"]
+        else None,
         tag("p", _says(words, result), class_="says"),
         threshold_scale(words, result["score"], thresholds) if thresholds and answered else None,
         _lesions(words, result["check"], marked),

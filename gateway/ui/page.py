@@ -43,6 +43,7 @@ def page(visit: Visit, title: str, *body: Child, kind: str, scripts: tuple[str, 
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"{plain(title, 60)} · OneScan"),
+        tag("link", rel="icon", href="/ui/static/icon.svg", type="image/svg+xml"),
         tag("link", rel="stylesheet", href=f"/ui/static/ui.css?{__version__}"),
         [tag("script", type="module", src=f"/ui/static/{name}?{__version__}") for name in scripts],
     )

@@ -8,9 +8,15 @@ from typing import Any
 from gateway.ui.html import Html, tag
 from gateway.ui.words import Words
 
-WIDTH, HEIGHT = 320, 40
-LEFT, RIGHT, LINE = 10, 310, 18
+WIDTH, HEIGHT = 320, 48
+LEFT, RIGHT, LINE = 10, 310, 24
 """In units of the drawing: where the axis begins and ends, and its height."""
+
+MARK_TEXT, FLAG_TEXT = 11, 45
+"""The words stand above and below the axis: the two thresholds may be near each other."""
+
+TEXT_REACH = 36
+"""Half of the longest words."""
 
 
 def threshold_scale(
@@ -36,13 +42,12 @@ def threshold_scale(
     over = "above_flag" if score >= flag else "above_mark" if score >= mark else "below_mark"
     shown = "" if unit == "1" else f" {unit}"
     said = (
-        f"{words('score')} {score:g}{shown}: {words(over)} "
-        f"({words('mark')} {mark:g}, {words('flag')} {flag:g})"
+        f"{words('score')} {score:.3g}{shown}: {words(over)} "
+        f"({words('mark')} {mark:.3g}, {words('flag')} {flag:.3g})"
     )
-    near = abs(x(mark) - x(flag)) < 58
     ticks = [
-        _tick(words("mark"), mark, x(mark), "mark", "end" if near and mark <= flag else "middle"),
-        _tick(words("flag"), flag, x(flag), "flag", "start" if near and mark <= flag else "middle"),
+        _tick(words("mark"), mark, x(mark), "mark", MARK_TEXT),
+        _tick(words("flag"), flag, x(flag), "flag", FLAG_TEXT),
     ]
     drawing = tag(
         "svg",
@@ -58,11 +63,11 @@ def threshold_scale(
     return tag("figure", drawing, tag("figcaption", said), class_=f"scale {over}")
 
 
-def _tick(name: str, value: float, at: float, kind: str, anchor: str) -> Html:
-    place = min(max(at, LEFT + 20), RIGHT - 20) if anchor == "middle" else at
+def _tick(name: str, value: float, at: float, kind: str, text_at: int) -> Html:
+    place = min(max(at, LEFT + TEXT_REACH), RIGHT - TEXT_REACH)
     return tag(
         "g",
         tag("line", x1=at, x2=at, y1=LINE - 8, y2=LINE + 8),
-        tag("text", f"{name} {value:g}", x=place, y=HEIGHT - 3, text_anchor=anchor),
+        tag("text", f"{name} {value:.3g}", x=place, y=text_at, text_anchor="middle"),
         class_=kind,
     )

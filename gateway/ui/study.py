@@ -105,7 +105,7 @@ def view_of(words: Words, shown: Study) -> dict[str, Any]:
     }
     lesions, masks = [], []
     for check in shown.result["checks"]:
-        key = steps.get(check["check"])
+        key = steps.get(check["check"]) or check["provenance"].get("series_instance_uid")
         if check["mask"]:
             masks.append({"check": check["check"], "series": key})
         for lesion in check["lesions"]:

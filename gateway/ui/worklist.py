@@ -206,7 +206,7 @@ def _findings(words: Words, shown: List, row: Mapping[str, Any]) -> Child:
         tag(
             "span",
             title_of(words, shown.manifests, one["check"]),
-            tag("b", f" {plain(one['grade'], 12)}") if one["grade"] else None,
+            tag("b", f" {plain(words.name(one['grade']), 28)}") if one["grade"] else None,
             class_=f"finding {one['state']} {one['urgency'] or 'note'}",
             title=plain(words.of(one["text"]), 300) or None,
         )

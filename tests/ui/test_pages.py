@@ -159,7 +159,8 @@ def test_the_lesion_is_two_clicks_away_and_its_picture_comes_within_a_second(
 ) -> None:
     """From the list: the study, then the lesion; its slice, its box, its place in all planes."""
     page.goto(f"{pages.url}/ui")
-    page.get_by_role("link", name="Roe Richard").click()
+    with page.expect_response(re.compile("/masks/nodule/axial/25")):
+        page.get_by_role("link", name="Roe Richard").click()
     body = page.locator("body")
     expect(body).to_have_attribute("data-first-picture", re.compile("[0-9]"))
     assert int(body.get_attribute("data-first-picture") or 9999) < FIRST_PICTURE_MILLISECONDS

@@ -217,10 +217,15 @@ export class Pane {
     context.font = "600 12px system-ui, sans-serif";
     context.fillStyle = "#aab7c4";
     context.textAlign = "center";
-    context.fillText(left, 10, at.height / 2);
-    context.fillText(right, at.width - 10, at.height / 2);
-    context.fillText(top, at.width / 2, 16);
-    context.fillText(bottom, at.width / 2, at.height - 7);
+    context.lineWidth = 3;
+    context.strokeStyle = "#000";
+    for (const [letter, x, y] of [
+      [left, 10, at.height / 2 - 8], [right, at.width - 10, at.height / 2 - 8],
+      [top, at.width / 2 - 12, 16], [bottom, at.width / 2 - 12, at.height - 7],
+    ]) {
+      context.strokeText(letter, x, y);
+      context.fillText(letter, x, y);
+    }
     context.textAlign = "start";
   }
 
