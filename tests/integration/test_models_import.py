@@ -98,7 +98,7 @@ async def test_it_screens_a_phantom(
 
     The second one calls a lesion from 20 HU on what the first does from 220 HU on.
     """
-    make_study(tmp_path / "s", seed=41, matrix=256, increment_mm=3.0, series=("thin",))
+    make_study(tmp_path / "s", seed=41, matrix=192, increment_mm=4.0, series=("thin",))
     results = await screened(repository, tmp_path / "s", short_home)
     calm, alarmed = results["spleen"], results["milt"]
     assert (calm.state, calm.reason) == ("negative", None)
