@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.pixels import iter_pixels
+from pydicom.uid import RLELossless
 
 from gateway.exceptions import StoreUnavailableError
 from gateway.instance import Instance
@@ -84,4 +85,6 @@ def _same_bytes(
 def _decoded(objects: ObjectReader, instance: Instance) -> Iterator[npt.NDArray[Any]]:
     """Decode frame by frame, stored values as they are (no colour conversion)."""
     data = objects.read(instance.object_key, instance.object_offset, instance.object_length)
-    yield from iter_pixels(dcmread(io.BytesIO(data)), raw=True)
+    # pylibjpeg's RLE decoder panics over damaged segments, which no `except Exception` stops.
+    own = {"decoding_plugin": "pydicom"} if instance.transfer_syntax_uid == RLELossless else {}
+    yield from iter_pixels(dcmread(io.BytesIO(data)), raw=True, **own)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from pathlib import Path
 
 import pytest
+from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from gateway.instance import Instance
@@ -70,6 +73,20 @@ def test_real_transcoded_copies_are_the_same(shared_data: Path) -> None:
         assert same_pixels(PathObjects(), old, header(name)), name
     for name in ("JPEG2000", "JPEGLSLossy", "JPEGProcess1", "JPEGProcess10_12"):
         assert not same_pixels(PathObjects(), old, header(name)), name
+
+
+def test_damaged_run_lengths_make_another(tmp_path: Path) -> None:
+    """A run that crosses the end of its frame is no copy, and no decoder's panic comes through."""
+    ds = ct_dataset()
+    crossing = b"\x9d\x01" * (ds.Rows * ds.Columns // 100 + 1)  # runs of 100
+    assert ds.Rows * ds.Columns % 100
+    head = struct.pack("<16I", 2, 64, 64 + len(crossing), *[0] * 13)
+    ds.compress(RLELossless, generate_instance_uid=False)
+    ds.PixelData = encapsulate([head + 2 * crossing])
+    old = stored(tmp_path / "old", part10(ct_dataset()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns of the padding
+        assert not same_pixels(PathObjects(), old, stored(tmp_path / "new", part10(ds)))
 
 
 def test_every_frame_counts(tmp_path: Path) -> None:
