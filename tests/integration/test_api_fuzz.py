@@ -195,6 +195,7 @@ RAW = (
     ("POST", "/v1/screenings/{screening_id}/reviews", b'{"amends": [1]}', {}),
     ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1, "content": {"comment": "\\u0000"}}', {}),
     ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1, "content": {"comment": "\\ud800"}}', {}),
+    ("PUT", "/v1/reviews/{review_id}", '{"content": "肝"}'.encode("gb18030"), {}),
     ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1e999, "content": {}}', {}),
     ("PUT", "/v1/reviews/{review_id}", b'{"revision": 1, "content": {"\\ud800": 1}}', {}),
     (

@@ -366,49 +366,49 @@ async def test_a_plan_that_makes_no_sense(at: Desk, wrong: dict[str, Any]) -> No
 # --- agreement, events, webhooks --------------------------------------------------------------
 
 
-async def test_agreement_is_kept_per_check(
-    postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+async def test_agreement_is_kept_per_check(at: Desk) -> None:
     """Final reports count once, as they were amended; pairs of readers count by themselves."""
-    with fresh_database(postgres_url) as url:
-        async with desk(url, Path(tmp_path_factory.mktemp("home"))) as at:
-            negative = FINDING.from_json(
-                {**FINDING.to_json(), "state": "negative", "lesions": [], "urgency": "note"}
-            )
-            for said in (ACCEPTED, ACCEPTED, REJECTED):
-                await at.signed("anna", await at.study(uid()), said)
-            for result in (negative, negative):
-                study = uid()
-                await at.signed("anna", await at.study(study), REJECTED)
-                screening = await at.screening(study, result=result)
-                await at.signed("anna", screening, {})
-            amended = await at.signed("anna", await at.study(uid()), REJECTED)
-            path = f"/v1/screenings/{amended['screening_id']}/reviews"
-            _, draft = await at.ask("ben", "POST", path, {"amends": amended["review_id"]})
-            given = {"revision": 1, "content": {"findings": ACCEPTED}}
-            _, saved = await at.ask("ben", "PUT", f"/v1/reviews/{draft['review_id']}", given)
-            assert (await at.sign("ben", saved))[0] == 200
-            pair = await at.study(uid())
-            await at.signed("one", pair)
-            await at.signed("two", pair, REJECTED)
-            _, told = await at.ask("anna", "GET", "/v1/agreement")
-            [liver] = told["checks"]
-            assert liver["table"] == {
-                "positive": {"positive": 3, "negative": 3},
-                "negative": {"negative": 2},
-            }
-            assert (liver["n"], liver["agreed"], liver["unanswered"]) == (8, 5, 0)
-            # seen 5/8, by chance (6·3 + 2·5)/64 = 28/64: (40 − 28) / (64 − 28)
-            assert liver["kappa"] == pytest.approx(12 / 36, abs=1e-4)
-            assert liver["low"] < liver["kappa"] < liver["high"]
-            assert (liver["readers"]["n"], liver["readers"]["agreed"]) == (1, 0)
-            _, none = await at.ask("anna", "GET", "/v1/agreement?created_from=2100-01-01")
-            assert none == {"checks": []}
-            refused(
-                await at.ask("anna", "GET", "/v1/agreement?since=1"),
-                400,
-                "request.unknown_query_key",
-            )
+    [row] = await at.rows(
+        "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
+    )
+    since = f"created_from={row['to_char']}Z"
+    negative = FINDING.from_json(
+        {**FINDING.to_json(), "state": "negative", "lesions": [], "urgency": "note"}
+    )
+    for said in (ACCEPTED, ACCEPTED, REJECTED):
+        await at.signed("anna", await at.study(uid()), said)
+    for result in (negative, negative):
+        study = uid()
+        await at.signed("anna", await at.study(study), REJECTED)
+        screening = await at.screening(study, result=result)
+        await at.signed("anna", screening, {})
+    amended = await at.signed("anna", await at.study(uid()), REJECTED)
+    path = f"/v1/screenings/{amended['screening_id']}/reviews"
+    _, draft = await at.ask("ben", "POST", path, {"amends": amended["review_id"]})
+    given = {"revision": 1, "content": {"findings": ACCEPTED}}
+    _, saved = await at.ask("ben", "PUT", f"/v1/reviews/{draft['review_id']}", given)
+    assert (await at.sign("ben", saved))[0] == 200
+    pair = await at.study(uid())
+    await at.signed("one", pair)
+    await at.signed("two", pair, REJECTED)
+    _, told = await at.ask("anna", "GET", f"/v1/agreement?{since}")
+    [liver] = told["checks"]
+    assert liver["table"] == {
+        "positive": {"positive": 3, "negative": 3},
+        "negative": {"negative": 2},
+    }
+    assert (liver["n"], liver["agreed"], liver["unanswered"]) == (8, 5, 0)
+    # seen 5/8, by chance (6·3 + 2·5)/64 = 28/64: (40 − 28) / (64 − 28)
+    assert liver["kappa"] == pytest.approx(12 / 36, abs=1e-4)
+    assert liver["low"] < liver["kappa"] < liver["high"]
+    assert (liver["readers"]["n"], liver["readers"]["agreed"]) == (1, 0)
+    _, none = await at.ask("anna", "GET", "/v1/agreement?created_from=2100-01-01")
+    assert none == {"checks": []}
+    refused(
+        await at.ask("anna", "GET", "/v1/agreement?since=1"),
+        400,
+        "request.unknown_query_key",
+    )
 
 
 async def test_events_tell_reviews(at: Desk) -> None:
