@@ -43,6 +43,8 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
     from gateway.intake.folders import collect
     from gateway.runtime.home import discard
     from gateway.runtime.stack import embedded
+    from gateway.screening.manifest_reader import load_manifests
+    from gateway.ui.report import report
     from networks.phantoms.study import make_study
 
     def say(message: str) -> None:
@@ -78,6 +80,8 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "findings.json").write_text(as_json(result), encoding="utf-8")
     (args.out / "truth.json").write_text(as_json(truth), encoding="utf-8")
+    page = report(result, load_manifests(settings.model_repository))
+    (args.out / "report.html").write_text(page, encoding="utf-8")
     console = Console(highlight=False)
     console.print(findings_table(result))
     console.print(
@@ -86,4 +90,6 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
         markup=False,
     )
     console.print(f"Results: {args.out / 'findings.json'}, truth: {args.out / 'truth.json'}")
+    console.print(f"As a page: {args.out / 'report.html'}")
+    console.print("The worklist: make serve prints a link; onescan screen FOLDER fills it.")
     return 0 if result["state"] == "done" else 1

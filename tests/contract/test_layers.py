@@ -67,6 +67,14 @@ def test_handlers_touch_no_pixels() -> None:
     assert not offenders(sources("gateway/api"), "numpy", "pydicom", "gateway.study.decode")
 
 
+def test_pages_are_only_written() -> None:
+    """gateway/ui gives text: it serves nothing, asks no database and touches no pixels."""
+    assert sources("gateway/ui")
+    assert not offenders(
+        sources("gateway/ui"), "aiohttp", "psycopg", "numpy", "gateway.api", "gateway.commands"
+    )
+
+
 def test_data_flows_one_way() -> None:
     """Later rooms know earlier ones, never the other way round."""
     order = ["intake", "store", "study", "screening", "results"]
@@ -93,6 +101,15 @@ def test_dimse_knows_intake_and_store_only() -> None:
     assert not offenders(sources("gateway/dimse"), *(f"gateway.{room}" for room in behind))
     rooms = ("api", "intake", "store", "study", "screening", "results", "runtime")
     assert not offenders(sources(*(f"gateway/{room}" for room in rooms)), "gateway.dimse")
+
+
+def test_rules_of_review_know_no_database() -> None:
+    """They are told what was said, and say what follows from it."""
+    assert sources("gateway/review")
+    rooms = ("api", "intake", "results", "store", "ui", "worker")
+    assert not offenders(
+        sources("gateway/review"), "aiohttp", "psycopg", *(f"gateway.{room}" for room in rooms)
+    )
 
 
 def test_only_the_cluster_package_imports_kubernetes() -> None:
