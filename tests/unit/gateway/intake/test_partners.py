@@ -135,6 +135,23 @@ def test_a_partner_of_another_tenant_is_not_found_by_name(tmp_path: Path) -> Non
     assert made.named("default", "gone") == Partner(name="default", tenant="default")
 
 
+@pytest.mark.parametrize("mode", ["single", "double", "teaching"])
+def test_a_profile_says_how_its_readers_review(tmp_path: Path, mode: str) -> None:
+    """People who sign in are named as their tokens name them."""
+    made = read(tmp_path, f'[partners.p]\nkeys = ["oidc:anna"]\nreview = "{mode}"\n')
+    assert made.for_key("default", "oidc:anna").review == mode
+    assert made.for_key("default", "oidc:ben").review == "single"
+
+
+@pytest.mark.parametrize(
+    "text", ['keys = []\nreview = "triple"', 'ae_titles = ["CT1"]\nreview = "double"']
+)
+def test_a_review_that_nobody_could_write_is_refused(tmp_path: Path, text: str) -> None:
+    """Another word, or a profile without keys."""
+    with pytest.raises(PartnersError, match="review"):
+        read(tmp_path, f"[partners.p]\n{text}\n")
+
+
 def test_without_a_file_there_is_the_built_in_profile(tmp_path: Path) -> None:
     """And no partner by DIMSE."""
     made = load_partners(Settings(home=tmp_path))
