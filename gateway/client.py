@@ -169,6 +169,26 @@ class GatewayClient:
         """Fetch a screening as a FHIR R4 Bundle."""
         return await self._request("GET", f"/v1/screenings/{screening_id}/fhir", expect=(200,))
 
+    async def objects(self, screening_id: str, kind: str) -> list[bytes]:
+        """Fetch a screening's DICOM objects of a kind: ``sr``, ``seg`` or ``sc``; maybe none."""
+        assert self._session is not None
+        path = f"/v1/screenings/{screening_id}/{kind}"
+        try:
+            async with self._session.get(self._url + path) as response:
+                if response.status == 404:
+                    return []
+                if response.status != 200:
+                    raise GatewayError(f"{self._url}{path} answered {response.status}.")
+                if response.content_type == "application/dicom":
+                    return [await response.read()]
+                found: list[bytes] = []
+                async for part in aiohttp.MultipartReader.from_response(response):
+                    assert isinstance(part, aiohttp.BodyPartReader)
+                    found.append(bytes(await part.read()))
+                return found
+        except aiohttp.ClientError as error:
+            raise GatewayError(f"{self._url} cannot be reached: {error}") from None
+
     async def mask(self, screening_id: str, check: str) -> bytes:
         """Fetch the mask of a check's lesions, gzipped NIfTI-1."""
         assert self._session is not None

@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fhir", action="store_true", help="with --out: write each result as FHIR R4, too"
     )
+    parser.add_argument(
+        "--dicom",
+        action="store_true",
+        help="with --out: write each result as SR, SEG and Secondary Capture, too",
+    )
     parser.add_argument("--plan", action="store_true", help="show what each check was given, too")
     parser.add_argument(
         "--language", choices=("en", "zh"), default="en", help="of the texts; en by default"
@@ -59,6 +64,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Screen and print; 1 when a screening failed."""
     if args.fhir and not args.out:
         raise UsageError("--fhir needs --out DIR, where it writes.")
+    if args.dicom and not args.out:
+        raise UsageError("--dicom needs --out DIR, where it writes.")
     return asyncio.run(_run(args, settings))
 
 
@@ -81,7 +88,9 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
                 exam_context=args.exam_context,
             )
             if args.out:
-                await write_results(args.out, results, client_of(address), fhir=args.fhir)
+                await write_results(
+                    args.out, results, client_of(address), fhir=args.fhir, dicom=args.dicom
+                )
     if args.json:
         print(as_json(results[0] if len(results) == 1 else {"studies": results}), end="")
     else:
@@ -208,12 +217,19 @@ def _one_patient(instances: list[Instance]) -> None:
 
 
 async def write_results(
-    folder: Path, results: list[dict[str, Any]], client: GatewayClient, *, fhir: bool = False
+    folder: Path,
+    results: list[dict[str, Any]],
+    client: GatewayClient,
+    *,
+    fhir: bool = False,
+    dicom: bool = False,
 ) -> None:
     """Write each result as ``STUDY.json``, and its masks as ``STUDY.CHECK.nii.gz``.
 
-    With `fhir` as ``STUDY.fhir.json``, too.
+    With `fhir` as ``STUDY.fhir.json``, too; with `dicom` as ``STUDY.KIND.N.dcm``.
     """
+    from gateway.store.result_jobs import KINDS
+
     folder.mkdir(parents=True, exist_ok=True)
     async with client:
         for result in results:
@@ -222,6 +238,10 @@ async def write_results(
             if fhir:
                 bundle = await client.fhir(result["screening_id"])
                 (folder / f"{study}.fhir.json").write_text(as_json(bundle), encoding="utf-8")
+            for kind in KINDS if dicom and result["state"] == "done" else ():
+                made = await client.objects(result["screening_id"], kind)
+                for number, data in enumerate(made, 1):
+                    (folder / f"{study}.{kind}.{number}.dcm").write_bytes(data)
             for check in result["checks"]:
                 if check.get("mask"):
                     mask = await client.mask(result["screening_id"], check["check"])

@@ -14,6 +14,11 @@ from gateway.screening.mask import Mask
 
 Bits = npt.NDArray[np.bool_]
 
+Shown = tuple[int, bytes | Bits]
+"""A value of a mask, and the pixels of a plane."""
+
+_DIGITS = 6
+
 STRAIGHT = 1e-3
 """An axis of a mask whose index changes by less than this a pixel does not change along it: half a
 voxel over 512 pixels."""
@@ -44,26 +49,43 @@ def planes(mask: Mask, frames: Sequence[Frame]) -> Iterator[Plane]:
         Of one stack.
     """
     back = np.linalg.inv(mask.geometry)[:3]
+    last: tuple[object, list[Shown]] = (None, [])
     for position, frame in enumerate(frames):
         plane = plane_affine(frame)
         index = back[:, :3] @ plane
         index[:, 2] += back[:, 3]
-        yield from _on_frame(mask.array, index, frame, position)
+        size, axes = (frame.rows, frame.columns), _straight(index)
+        if axes is None:
+            labels = _gathered(mask.array, index, size)
+            shown = [(value, _kept(labels == value)) for value in _values(labels)]
+        else:  # thin slices often cut the same slice of a coarse mask: then nothing is new
+            held = round(float(index[axes[2], 2]))
+            key = (axes, held, np.round(index[list(axes[:2])], _DIGITS).tobytes())
+            shown = last[1] if key == last[0] else list(_cut(mask.array, index, size, axes, held))
+            last = (key, shown)
+        for value, pixels in shown:
+            yield Plane(value, position, pixels)
 
 
-def _on_frame(
-    array: npt.NDArray[np.uint8], index: Floats, frame: Frame, position: int
-) -> Iterator[Plane]:
-    """Cut one frame; `index` maps (row, column, 1) to the mask's (slice, row, column)."""
-    size = (frame.rows, frame.columns)
-    axes = _straight(index)
-    if axes is None:
-        labels = _gathered(array, index, size)
-        for value in _values(labels):
-            yield plane_of(value, position, labels == value)
-        return
+def _cut(
+    array: npt.NDArray[np.uint8],
+    index: Floats,
+    size: tuple[int, int],
+    axes: tuple[int, int, int],
+    held: int,
+) -> Iterator[Shown]:
+    """Cut one slice of a mask along its axes for a frame.
+
+    Parameters
+    ----------
+    index : (3, 3) ndarray of float64
+        (row, column, 1) → the mask's (slice, row, column).
+    axes : (int, int, int)
+        The mask's axes along the frame's rows and columns, and across.
+    held : int
+        Index along the last of them.
+    """
     along_rows, along_columns, across = axes
-    held = round(float(index[across, 2]))
     if not 0 <= held < array.shape[across]:
         return
     cut = np.take(array, held, axis=across)
@@ -79,17 +101,19 @@ def _on_frame(
         if not wide.any(axis=1)[rows[known_rows]].any():
             continue
         if size[1] % 8:
-            yield plane_of(value, position, wide[rows] & known_rows[:, None])
+            yield value, _kept(wide[rows] & known_rows[:, None])
             continue
         small = np.packbits(wide, axis=1, bitorder="little")  # rows are many times repeated
-        yield Plane(value, position, np.where(known_rows[:, None], small[rows], 0).tobytes())
+        yield value, np.where(known_rows[:, None], small[rows], 0).tobytes()
 
 
 def plane_of(value: int, position: int, bits: Bits) -> Plane:
     """Make a plane of its bits."""
-    if bits.size % 8:
-        return Plane(value, position, bits)
-    return Plane(value, position, np.packbits(bits, bitorder="little").tobytes())
+    return Plane(value, position, _kept(bits))
+
+
+def _kept(bits: Bits) -> bytes | Bits:
+    return bits if bits.size % 8 else np.packbits(bits, bitorder="little").tobytes()
 
 
 def _straight(index: Floats) -> tuple[int, int, int] | None:

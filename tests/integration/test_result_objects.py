@@ -17,6 +17,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.api.keys import OBJECTS
+from gateway.client import GatewayClient
+from gateway.commands.screen import write_results
 from gateway.results.dicom_uids import ResultUids
 from gateway.runtime.ports import free_port
 from gateway.screening.mask import KeptMask, Mask
@@ -27,7 +29,7 @@ from gateway.store.keys import create_key
 from gateway.store.masks import Pointer, write_mask
 from tests.databases import fresh_database
 from tests.orthanc import Orthanc, running_orthanc
-from tests.partner_api import Client, api_settings, claimed, database, order, problem, running
+from tests.partner_api import KEY, Client, api_settings, claimed, database, order, problem, running
 from tests.result_case import check_result
 from tests.small_ct import write_small_ct
 
@@ -266,6 +268,13 @@ async def test_results_are_kept_sent_and_fetched(
     answer = await api.get(f"/v1/screenings/{screening}/sc")
     assert answer.content_type == "multipart/related"
     assert (await answer.read()).count(b"DICM") == 2
+    result = await (await api.get(f"/v1/screenings/{screening}")).json()
+    client = GatewayClient(str(api.make_url("/")), KEY)
+    await write_results(tmp_path / "out", [result], client, dicom=True)
+    written = sorted(
+        path.name.removeprefix(STUDIES["cstore"]) for path in tmp_path.glob("out/*.dcm")
+    )
+    assert written == [".sc.1.dcm", ".sc.2.dcm", ".seg.1.dcm", ".sr.1.dcm"]
     stored = await api.get(
         f"/dicomweb/studies/{STUDIES['cstore']}/series/{seg.SeriesInstanceUID}"
         f"/instances/{seg.SOPInstanceUID}/metadata"
