@@ -19,9 +19,9 @@ PAGE_ROWS = 50
 _ROWS = """
 SELECT s.screening_id, s.study_instance_uid, s.version, s.state, s.lane, s.urgency, s.created_at,
     s.finished_at, s.checks, s.error_code, st.attributes, st.modalities,
-    EXISTS (SELECT FROM screenings n WHERE n.tenant = s.tenant
+    (SELECT n.state FROM screenings n WHERE n.tenant = s.tenant
         AND n.study_instance_uid = s.study_instance_uid AND n.version > s.version
-        AND n.state IN ('accepted', 'running')) AS runs_again,
+        AND n.state <> 'cancelled' ORDER BY n.version DESC LIMIT 1) AS newer_state,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('check', r.check_name, 'state', r.state,
             'reason', r.reason, 'urgency', r.result ->> 'urgency', 'grade', r.result ->> 'grade',
             'text', r.result -> 'text',
@@ -31,8 +31,9 @@ FROM screenings s
 LEFT JOIN studies st ON st.tenant = s.tenant AND st.study_instance_uid = s.study_instance_uid
 WHERE s.tenant = %(tenant)s AND s.state <> 'cancelled' AND s.study_instance_uid IS NOT NULL
     AND NOT EXISTS (SELECT FROM screenings n WHERE n.tenant = s.tenant
-        AND n.study_instance_uid = s.study_instance_uid AND n.version > s.version
-        AND n.state <> 'cancelled' AND (n.state = 'done' OR s.state <> 'done'))
+        AND n.study_instance_uid = s.study_instance_uid AND n.state <> 'cancelled'
+        AND CASE WHEN (n.state = 'done') = (s.state = 'done') THEN n.version > s.version
+            ELSE n.state = 'done' END)
 """
 """Of a study's versions the newest that is done, or else the newest."""
 

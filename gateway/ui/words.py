@@ -49,6 +49,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "next_page": ("Next page", "下一页"),
     "previous_page": ("Previous page", "上一页"),
     "runs_again": ("being screened again", "正在重新筛查"),
+    "failed_again": ("screening it again failed", "重新筛查失败"),
     "nothing_found": ("Nothing flagged", "未见提示"),
     "help": ("Keys", "快捷键"),
     "close": ("Close", "关闭"),

@@ -187,7 +187,13 @@ def _row(words: Words, shown: List, row: Mapping[str, Any]) -> Html:
             "td",
             chip(words, row["state"]),
             chip(words, row["lane"]) if row["lane"] != "routine" else None,
-            tag("span", words("runs_again"), class_="muted line") if row["runs_again"] else None,
+            tag(
+                "span",
+                words("failed_again" if row["newer_state"] == "failed" else "runs_again"),
+                class_="muted line",
+            )
+            if row["newer_state"]
+            else None,
         ),
         tag("td", age(shown.now, row["created_at"]), class_="age"),
         data_key=str(row["screening_id"]),

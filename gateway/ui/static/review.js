@@ -123,7 +123,8 @@ async function look() {
   const { reviews } = await ask("GET", `/v1/screenings/${place.dataset.screening}/reviews`);
   const final = reviews.find((one) => one.final && !one.amended_by);
   const draft = reviews.find((one) => one.state === "draft" && one.content);
-  if (draft) return begin(draft.predecessor ? { amends: draft.predecessor } : {});
+  // Whoever was second to sign goes on with his draft as an amendment of what was signed.
+  if (draft) return begin(final ? { amends: final.review_id } : {});
   buttons.begin.hidden = false;
   if (final) {
     comment.value = final.content?.comment ?? "";
