@@ -369,6 +369,38 @@ def test_a_review_is_decided_saved_and_signed(page: Page, pages: Pages) -> None:
     expect(page.get_by_role("button", name="Amend")).to_be_visible()
 
 
+def test_who_is_second_to_sign_loses_nothing(page: Page, chromium: Browser, pages: Pages) -> None:
+    """The page says who was first, and his draft becomes an amendment of what was signed."""
+    screening = pages.studies["chinese"].screening
+    page.goto(f"{pages.url}/ui/screenings/{screening}")
+    page.get_by_role("button", name="Begin review").click()
+    for check in ("aorta", "nodule"):
+        decision = page.locator(f'.decision[data-check="{check}"]')
+        decision.get_by_role("button", name="Accept").click()
+    page.locator("#review-comment").fill("Mine")
+    page.get_by_role("button", name="Save draft").click()
+    expect(page.locator("#review-state")).to_have_text("Draft saved")
+    key = {"Authorization": "Bearer key-of-the-test"}
+    context = chromium.new_context(extra_http_headers=key)
+    other = context.request
+    begun = other.post(f"{pages.url}/v1/screenings/{screening}/reviews", data={}).json()
+    review = f"{pages.url}/v1/reviews/{begun['review_id']}"
+    rejected = {"decision": "rejected"}
+    content = {"findings": {"aorta": rejected, "nodule": rejected}}
+    assert other.put(review, data={"revision": 1, "content": content}).ok
+    signed = other.post(f"{review}/sign", data={"revision": 2})
+    assert signed.ok, signed.text()
+    page.get_by_role("button", name="Sign", exact=True).click()
+    expect(page.locator("#review-state")).to_contain_text(begun["reader"])
+    page.reload()
+    expect(page.locator("#review-comment")).to_have_value("Mine")
+    page.get_by_role("button", name="Sign", exact=True).click()
+    expect(page.locator("#review-state")).to_contain_text("Signed by link")
+    report = other.get(f"{pages.url}/v1/screenings/{screening}/report").json()
+    assert (report["comment"], report["predecessor"]) == ("Mine", begun["review_id"])
+    context.close()
+
+
 def test_a_mask_is_cut_on_the_grid_of_the_source(page: Page, pages: Pages) -> None:
     """Where the lesion is, in each plane; nothing beside it; a plane that is none is 404."""
     screening = pages.studies["lesion"].screening
