@@ -45,8 +45,9 @@ LEVELS = {
 """Query/Retrieve Level → its unique keys; all but the last must be given."""
 
 PENDING = (0xFF00, 0xFF01)
-STORED = (status.SUCCESS, 0xB000, 0xB006, 0xB007)
-"""Of a C-STORE: kept, with or without a warning (PS3.4, B.2.3)."""
+STORED = (status.SUCCESS, 0xB000, 0xB006, 0xB007, 0x0111)
+"""Of a C-STORE: kept, with or without a warning (PS3.4, B.2.3), or kept before: what we send has
+the same bytes under a UID each time, and the first answer may have been lost."""
 
 NO_CONTEXT = 0xA801
 """A C-MOVE's destination is unknown."""

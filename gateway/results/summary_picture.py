@@ -65,7 +65,7 @@ def summary_page(result: Mapping[str, Any]) -> Grey:
         ]
     for number, (text, shade) in enumerate(lines):
         _write(draw, 130 + number * _LINE, text, shade=shade)
-    for number, text in enumerate(textwrap.wrap(result["disclaimer"], _LETTERS)[:2]):
+    for number, text in enumerate(_wrapped(result["disclaimer"], _LETTERS, 2)):
         _write(draw, PAGE - 52 + number * _LINE, text, shade=GREY)
     return np.asarray(picture, np.uint8).copy()
 
@@ -105,7 +105,7 @@ def annotated_slice(
         draw.text((left, max(0, bottom + 2)), lesion_name(check, lesion), WHITE, font=_font(14))
     _write(draw, rows + 4, NOT_FOR_CLINICAL_USE, size=16, left=8)
     _write(draw, rows + 24, f"OneScan: {check['check']} {_SIGNS[check['state']]}", size=14, left=8)
-    for number, text in enumerate(textwrap.wrap(check["text"]["en"], 80)[:2]):
+    for number, text in enumerate(_wrapped(check["text"]["en"], 78, 2)):
         _write(draw, rows + 44 + 18 * number, text, size=13, shade=GREY, left=8)
     return np.asarray(picture, np.uint8).copy()
 
@@ -131,6 +131,10 @@ def _around(lesion: Mapping[str, Any]) -> list[list[float]]:
     """Give a box of 10 mm where a lesion has none."""
     reach = 0.5 * (lesion["long_diameter_mm"] or 10.0)
     return [[x - reach for x in lesion["centre_mm"]], [x + reach for x in lesion["centre_mm"]]]
+
+
+def _wrapped(text: str, letters: int, lines: int) -> list[str]:
+    return textwrap.wrap(text, letters, max_lines=lines, placeholder=" ...")
 
 
 def _lines(check: Mapping[str, Any]) -> list[tuple[str, int]]:
