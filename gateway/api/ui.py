@@ -162,7 +162,8 @@ def read_filters(asked: Mapping[str, str]) -> dict[str, Any]:
         value = _READ[name](text[:64]) if text else None
         if value is not None:
             found[name] = value
-    return found
+    report = found.pop("report", "")
+    return found if report == "all" else {**found, "signed": report == "signed"}
 
 
 async def _study(request: web.Request, screening_id: Any) -> web.Response:
@@ -225,6 +226,7 @@ _READ: Mapping[str, Any] = {
     "check_state": _one_of(*STATES),
     "state": _one_of(*SCREENING_STATES),
     "lane": _one_of(*LANES),
+    "report": _one_of("signed", "all"),
     "date_from": _date(0),
     "date_to": _date(1),
     "patient": lambda text: plain(text, 64) or None,

@@ -19,6 +19,7 @@ PAGE_ROWS = 50
 _ROWS = """
 SELECT s.screening_id, s.study_instance_uid, s.version, s.state, s.lane, s.urgency, s.created_at,
     s.finished_at, s.checks, s.error_code, st.attributes, st.modalities,
+    EXISTS (SELECT FROM reviews r WHERE r.screening_id = s.screening_id AND r.final) AS signed,
     (SELECT n.state FROM screenings n WHERE n.tenant = s.tenant
         AND n.study_instance_uid = s.study_instance_uid AND n.version > s.version
         AND n.state <> 'cancelled' ORDER BY n.version DESC LIMIT 1) AS newer_state,
@@ -44,6 +45,8 @@ _FILTERS = {
     "check": "%(check)s = ANY(s.checks)",
     "date_from": "s.created_at >= %(date_from)s",
     "date_to": "s.created_at < %(date_to)s",
+    "signed": "%(signed)s = EXISTS"
+    " (SELECT FROM reviews r WHERE r.screening_id = s.screening_id AND r.final)",
     "patient": "strpos(upper(st.attributes ->> 'PatientID'), upper(%(patient)s)) > 0",
 }
 """With ``check`` and ``check_state`` the check has that result; see `rows`."""

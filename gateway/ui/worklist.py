@@ -33,6 +33,9 @@ KEYS = (
 
 SCREENING_STATES = ("accepted", "running", "done", "failed")
 
+REPORTS = {"": "unsigned", "signed": "signed", "all": "any"}
+"""Value of the field → its word; what is signed has left the list unless it is asked for."""
+
 _WEIGHT = {state: place for place, state in enumerate(STATES)}
 
 
@@ -187,6 +190,7 @@ def _row(words: Words, shown: List, row: Mapping[str, Any]) -> Html:
             "td",
             chip(words, row["state"]),
             chip(words, row["lane"]) if row["lane"] != "routine" else None,
+            chip(words, "signed") if row["signed"] else None,
             tag(
                 "span",
                 words("failed_again" if row["newer_state"] == "failed" else "runs_again"),
@@ -264,6 +268,18 @@ def _filters(words: Words, shown: List) -> Html:
         choice("check_state", "result", ((one, words(one)) for one in STATES)),
         choice("state", "status", ((one, words(one)) for one in SCREENING_STATES)),
         choice("lane", "lane", ((one, words(one)) for one in LANES)),
+        tag(
+            "label",
+            tag("span", words("report")),
+            tag(
+                "select",
+                [
+                    tag("option", words(said), value=value, selected=given.get("report") == value)
+                    for value, said in REPORTS.items()
+                ],
+                name="report",
+            ),
+        ),
         field("date_from", "from", "date"),
         field("date_to", "to", "date"),
         field("patient", "patient_id", "search"),

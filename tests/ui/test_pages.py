@@ -367,6 +367,11 @@ def test_a_review_is_decided_saved_and_signed(page: Page, pages: Pages) -> None:
     page.get_by_role("button", name="Sign", exact=True).click()
     expect(state).to_contain_text("Signed by link")
     expect(page.get_by_role("button", name="Amend")).to_be_visible()
+    page.goto(f"{pages.url}/ui")
+    assert "Roe Richard" not in names(page)  # what is signed has left the list
+    page.get_by_label("Report").select_option("signed")
+    page.wait_for_url(re.compile("report=signed"))
+    assert names(page) == ["Roe Richard"]
 
 
 def test_who_is_second_to_sign_loses_nothing(page: Page, chromium: Browser, pages: Pages) -> None:
