@@ -32,7 +32,12 @@ from gateway.settings import EventSettings, Settings
 from tests.databases import fresh_database
 from tests.partner_api import KEY, STUDY, api_settings
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    # The api's own thread draws from `random` (psycopg's pool, pauses) while examples are drawn.
+    pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning"),
+]
 
 CHECKS = [  # the first is left out where a 503 is an answer
     not_a_server_error,
