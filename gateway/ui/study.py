@@ -28,7 +28,6 @@ PRESET_OF_CHECK = {
     "nodule": "lung",
     "chest": "lung",
     "bone": "bone",
-    "bone_age": "bone",
     "liver": "liver_window",
 }
 """In which window a check's lesions are looked at; soft tissue for the others."""

@@ -135,9 +135,9 @@ async def test_a_server_lost_with_its_disk_goes_on_elsewhere(
         waiting = (await order(client, study))["screening_id"]
         first = await onescan(lost, "backup", str(dest))  # beside the server
         later = (await order(client, study))["screening_id"]
-        assert (first["objects"], first["copied"]) == (1, 1)
+        assert (first["objects"], first["copied"]) == (2, 2)  # the study, and its organs
     second = await onescan(lost, "backup", str(dest))  # starts PostgreSQL for itself
-    assert (second["objects"], second["kept"]) == (1, 1)
+    assert (second["objects"], second["kept"]) == (2, 2)
     assert second["rows"]["screenings"] == first["rows"]["screenings"] + 1
     home = Home(lost)
     assert not await EmbeddedPostgres(home).running()
@@ -152,7 +152,7 @@ async def test_a_server_lost_with_its_disk_goes_on_elsewhere(
             half.execute("CREATE TABLE tenants (x int)")
         await server.stop()
     told = await onescan(new, "restore", str(dest), "--name", first["name"])
-    assert (told["objects"], told["open_screenings"]) == (1, 1)
+    assert (told["objects"], told["open_screenings"]) == (2, 1)
     assert (new / "key").read_text() == (lost / "key").read_text()
     async with serving(new) as (client, settings):
         sent = await file_of(client, study)

@@ -77,7 +77,10 @@ async def test_it_serves_is_stopped_and_leaves_nothing(settings: Settings) -> No
             pass
         link = next(word for sentence in said for word in sentence.split() if "token=" in word)
         with requests.Session() as browser:
-            assert browser.get(link, timeout=10).json()["name"] == "link"
+            page = browser.get(link, timeout=10)
+            assert (page.status_code, page.url) == (200, f"{server.url}/ui")
+            session = browser.get(f"{server.url}/auth/session", timeout=10).json()
+            assert session["name"] == "link"
             assert browser.get(link, timeout=10).status_code == 400  # once
         seen.append((server, pids, processes_of(settings.home)))
         stop.set()

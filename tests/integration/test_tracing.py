@@ -141,7 +141,11 @@ async def test_promise_6_no_patient_in_traces(
         for span in collector.spans
         if span.name == "write"
     }
-    assert written == {"result": check.span_id, "screening": attempt.span_id}
+    assert written == {
+        "mask": spans["checks"].parent_id,  # of the organs
+        "result": check.span_id,
+        "screening": attempt.span_id,
+    }
     assert (spans["webhook"].service, spans["webhook"].parent_id) == (
         "onescan-api",
         request.span_id,
