@@ -48,7 +48,9 @@ types: setup-dev
 	$(BIN)/mypy
 
 unit: setup-dev
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_FLAGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_FLAGS) \
+	|| { echo "What failed beside other tests is run again, alone."; \
+	     $(BIN)/pytest --last-failed --last-failed-no-failures none $(TEST_FLAGS); }
 
 format: setup-dev
 	$(BIN)/ruff check --fix .

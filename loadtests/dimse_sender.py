@@ -123,10 +123,11 @@ def request(calling: str) -> bytes:
     return bytes(pdu.encode())
 
 
-def data_sets(count: int, size: int = 512) -> list[tuple[str, bytes]]:
-    """Make the data sets of one series: SOP Instance UID and bytes."""
+def data_sets(count: int, size: int = 512, *, seed: str = "") -> list[tuple[str, bytes]]:
+    """Make the data sets of one series: SOP Instance UID and bytes; a seed gives the same UIDs."""
     pixels = np.random.default_rng(5).integers(0, 2000, (size, size)).astype("<i2").tobytes()
-    study, series, frame = generate_uid(), generate_uid(), generate_uid()
+    sources = [[f"{seed}/{level}"] if seed else None for level in ("study", "series", "frame")]
+    study, series, frame = (generate_uid(entropy_srcs=source) for source in sources)
     made = []
     for index in range(count):
         ds = Dataset()

@@ -34,6 +34,7 @@ from gateway.study.decoders import stored_values
 from gateway.study.series import group_series
 from gateway.study.stored import check_decodable
 from tests.databases import fresh_database, running_postgres
+from tests.fuzz.associations import Associations
 from tests.fuzz.mutate import bodies, files
 from tests.stored_series import MemoryObjects
 
@@ -216,5 +217,5 @@ class Store:
         return {tuple(row.values()) for row in await cursor.fetchall()}  # type: ignore[misc]
 
 
-TARGETS: dict[str, type[Target]] = {"header": Header, "store": Store}
-"""By name; DIMSE's PDUs are to stand here too."""
+TARGETS: dict[str, type[Target]] = {"header": Header, "store": Store, "dimse": Associations}
+"""By name."""

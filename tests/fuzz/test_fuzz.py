@@ -9,7 +9,7 @@ from tests.fuzz.block import run_block
 from tests.fuzz.seeds import Seed, seeds
 from tests.fuzz.targets import TARGETS, Header
 
-INPUTS = {"header": 400, "store": 100}
+INPUTS = {"header": 400, "store": 100, "dimse": 150}
 """Of each target in every run of the tests."""
 
 

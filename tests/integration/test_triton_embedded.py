@@ -305,7 +305,7 @@ async def test_a_pods_triton_serves_what_its_pool_needs(path: Path, tmp_path: Pa
             "HOME": str(tmp_path),
             "ONESCAN_HOME": str(path / "home"),
             "ONESCAN_TRITON__RESTART_FILE": str(must_restart),
-            "ONESCAN_TRITON__EXIT_TIMEOUT_SECONDS": "3",
+            "ONESCAN_TRITON__EXIT_TIMEOUT_SECONDS": "20",
             "ONESCAN_WORKER__CHECKS": "liver",
         },
         stdout=subprocess.DEVNULL,
@@ -324,7 +324,7 @@ async def test_a_pods_triton_serves_what_its_pool_needs(path: Path, tmp_path: Pa
         assert "nv_inference_request_success" in await asyncio.to_thread(metrics, metrics_port)
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 40) == 0
 
 
 def metrics(port: int) -> str:
