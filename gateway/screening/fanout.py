@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from gateway import traces
-from gateway.exceptions import StorageFullError, StubDiedError
+from gateway.exceptions import StubDiedError
 from gateway.screening.answer import Seen, answer, seen_by_network
 from gateway.screening.findings import CheckResult
 from gateway.screening.infers import Infers
 from gateway.screening.manifest import Manifest
-from gateway.screening.mask import KeepMask, Mask, keep_no_mask
+from gateway.screening.mask import KeepMask, Mask, keep_if_room, keep_no_mask
 from gateway.screening.plan import Plan, Step
 from gateway.screening.reasons import reason_of_error
 from gateway.screening.subject import Subject
@@ -209,14 +209,10 @@ class FanOut:
     async def _with_mask(
         self, result: CheckResult, manifest: Manifest, mask: Mask | None
     ) -> CheckResult:
-        """Keep the mask of what is shown to the reader; a result does not wait for a full disk."""
+        """Keep the mask of what is shown to the reader."""
         if mask is None or not result.shows_something:
             return result
-        try:
-            kept = await self._keep_mask(result.check, mask)
-        except StorageFullError as error:
-            log.warning("onescan.mask.not_kept check=%s code=%s", result.check, error.code)
-            return result
+        kept = await keep_if_room(self._keep_mask, result.check, mask)
         if kept is None:
             return result
         return replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gateway.exceptions import StorageFullError
 from gateway.study.nifti import nifti_gz
 
 FORMAT = "nifti-1.gz"
+
+log = logging.getLogger("onescan.mask")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,3 +69,12 @@ KeepMask = Callable[[str, Mask], Awaitable[KeptMask | None]]
 async def keep_no_mask(check: str, mask: Mask) -> KeptMask | None:
     """Keep nothing."""
     return None
+
+
+async def keep_if_room(keep_mask: KeepMask, name: str, mask: Mask) -> KeptMask | None:
+    """Keep a mask; None on a full disk, for which no result waits or is lost."""
+    try:
+        return await keep_mask(name, mask)
+    except StorageFullError as error:
+        log.warning("onescan.mask.not_kept check=%s code=%s", name, error.code)
+        return None

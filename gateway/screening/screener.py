@@ -24,7 +24,7 @@ from gateway.screening.clock import Clock
 from gateway.screening.fanout import FanOut, Infers, OnResult
 from gateway.screening.findings import CheckResult
 from gateway.screening.manifest import ANATOMY, Manifest
-from gateway.screening.mask import KeepMask, Mask, keep_no_mask
+from gateway.screening.mask import KeepMask, Mask, keep_if_room, keep_no_mask
 from gateway.screening.patient import known_of, patient_of
 from gateway.screening.places import Places
 from gateway.screening.plan import (
@@ -297,7 +297,7 @@ class _Run:
         kept_before = sum("mask" in one for one in self.anatomy.values())
         name = f"{ANATOMY}-{kept_before + 1}" if kept_before else ANATOMY
         organs = seen.organs
-        kept = await self.keep_mask(name, Mask(organs.labels, organs.grid.affine))
+        kept = await keep_if_room(self.keep_mask, name, Mask(organs.labels, organs.grid.affine))
         if kept is not None:
             told = {**kept.to_json(), "name": name, "labels": list(organs.names)}
             self.anatomy[series.key]["mask"] = told

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from gateway.exceptions import ModelOutputError, NotFoundError, StubDiedError
+from gateway.exceptions import ModelOutputError, NotFoundError, StorageFullError, StubDiedError
 from gateway.instance import Instance
 from gateway.intake.header import read_header
 from gateway.log import Scrubber, configure_logging
@@ -191,6 +191,23 @@ async def test_stat_goes_first(bench: Bench, triton: FakeTriton) -> None:
         ended = [await bench.ended(row) for row in [*routine, stat]]
     finished = [shown["finished_at"] for shown in ended]
     assert min(finished) == finished[-1]
+
+
+async def test_a_full_disk_costs_the_organs_and_not_the_screening(
+    bench: Bench, triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done at the first attempt, and speaks of no mask that is not there."""
+
+    def full(*_: object) -> None:
+        raise StorageFullError
+
+    monkeypatch.setattr("gateway.worker.attempt.write_mask", full)
+    row = await bench.order()
+    async with bench.worker(triton):
+        shown = await bench.ended(row)
+    assert (shown["state"], shown["attempt"]) == ("done", 1)
+    assert shown["anatomy"]
+    assert not any("mask" in seen for seen in shown["anatomy"].values())
 
 
 async def test_the_mask_of_what_is_shown_is_kept_with_its_result(
