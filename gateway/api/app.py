@@ -286,9 +286,8 @@ async def _beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
 
 
 async def _measures(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(watch_objects(app), name="measures")
-    yield
-    await end(task)
+    async with _beside(watch_objects(app), "measures"):
+        yield
 
 
 async def _hub(app: web.Application) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from typing import Any
 
 from gateway.commands.output import as_json
 from gateway.exceptions import UsageError
@@ -90,18 +91,16 @@ def _drain(args: argparse.Namespace, settings: Settings) -> int:
             print(line, file=sys.stderr)
 
     done = drain(settings, args.name, timeout_seconds=args.timeout, then=args.then, tell=tell)
-    if args.json:
-        sys.stdout.write(as_json(done))
-    else:
-        for line in done["done"]:
-            print(line)
-    return 0
+    return _show_done(args, done)
 
 
 def _resume(args: argparse.Namespace, settings: Settings) -> int:
     from gateway.commands.pool_drain import resume
 
-    done = resume(settings, args.name)
+    return _show_done(args, resume(settings, args.name))
+
+
+def _show_done(args: argparse.Namespace, done: dict[str, Any]) -> int:
     if args.json:
         sys.stdout.write(as_json(done))
     else:
