@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -31,6 +32,9 @@ from gateway.dimse.pdu import ASSOCIATE_AC, P_DATA, fragments, values
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 CALLING = "MODALITY"
+
+MAX_PDU_BYTES = 16384
+"""What we take in one PDU."""
 
 
 class Sender:
@@ -105,16 +109,25 @@ class Sender:
         self.close()
 
 
-def request(calling: str) -> bytes:
-    """Write an association request for CT images in explicit VR little endian."""
+def request(
+    calling: str, contexts: Sequence[tuple[str, Sequence[str]]] = ((CT_IMAGE, (EXPLICIT,)),)
+) -> bytes:
+    """Write an association request, for CT images in explicit VR little endian unless told.
+
+    Parameters
+    ----------
+    contexts : sequence of (str, sequence of str)
+        Abstract syntaxes, each with its transfer syntaxes; numbered 1, 3, 5, …
+    """
     primitive = A_ASSOCIATE()
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
     primitive.calling_ae_title, primitive.called_ae_title = calling, "ONESCAN"
-    context = build_context(CT_IMAGE, EXPLICIT)
-    context.context_id = 1
-    primitive.presentation_context_definition_list = [context]
+    proposed = [build_context(abstract, list(syntaxes)) for abstract, syntaxes in contexts]
+    for number, context in enumerate(proposed):
+        context.context_id = 2 * number + 1
+    primitive.presentation_context_definition_list = proposed
     length = MaximumLengthNotification()
-    length.maximum_length_received = 16384
+    length.maximum_length_received = MAX_PDU_BYTES
     implementation = ImplementationClassUIDNotification()
     implementation.implementation_class_uid = "1.2.3.4"
     primitive.user_information = [length, implementation]

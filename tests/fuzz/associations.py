@@ -16,13 +16,7 @@ from pathlib import Path
 
 import psycopg
 from hypothesis import strategies as st
-from pynetdicom.pdu import A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    MaximumLengthNotification,
-)
-from pynetdicom.presentation import build_context
+from pynetdicom import DEFAULT_TRANSFER_SYNTAXES
 
 from gateway.dimse.command import decode_command, encode_command
 from gateway.dimse.pdu import P_DATA, fragments, values
@@ -32,7 +26,7 @@ from gateway.settings import Settings
 from gateway.store.database import Database
 from gateway.store.objects import FolderObjects
 from gateway.store.partitions import ensure_partition
-from loadtests.dimse_sender import CT_IMAGE, EXPLICIT, data_sets
+from loadtests.dimse_sender import CT_IMAGE, EXPLICIT, MAX_PDU_BYTES, data_sets, request
 from tests.databases import fresh_database, running_postgres
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -44,8 +38,6 @@ STORE_RESPONSE = 0x8001
 LENGTHS = (0, 1, 2, 4, 5, 6, 0xFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF)
 """Written where a PDU, an item, a value or a command element has its length."""
 
-MAX_PDU = 16384
-
 ANSWER_SECONDS = 8.0
 """For the listener to end an association whose sender is gone; less than an input may take."""
 
@@ -53,7 +45,8 @@ ANSWER_SECONDS = 8.0
 @cache
 def pieces() -> tuple[bytes, ...]:
     """PDUs of a whole dialogue: request, echo, two stores, release, abort."""
-    return (_request(), *_echo(), *_stores(), RELEASE, ABORT)
+    contexts = ((CT_IMAGE, (EXPLICIT,)), (VERIFICATION, DEFAULT_TRANSFER_SYNTAXES))
+    return (request("FUZZ", contexts), *_echo(), *_stores(), RELEASE, ABORT)
 
 
 @st.composite
@@ -158,7 +151,7 @@ class Associations:
             dimse=replace(
                 settings.dimse,
                 open_tenant="fuzz",
-                max_pdu_bytes=MAX_PDU,
+                max_pdu_bytes=MAX_PDU_BYTES,
                 request_seconds=1.0,
                 idle_seconds=1.0,
                 stall_seconds=1.0,
@@ -227,27 +220,9 @@ def acknowledged(answer: bytes) -> set[str]:
     return found
 
 
-def _request() -> bytes:
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
-    primitive.calling_ae_title, primitive.called_ae_title = "FUZZ", "ONESCAN"
-    contexts = [build_context(CT_IMAGE, EXPLICIT), build_context(VERIFICATION)]
-    for number, context in enumerate(contexts):
-        context.context_id = 2 * number + 1
-    primitive.presentation_context_definition_list = contexts
-    length = MaximumLengthNotification()
-    length.maximum_length_received = MAX_PDU
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = "1.2.3.4"
-    primitive.user_information = [length, implementation]
-    pdu = A_ASSOCIATE_RQ()
-    pdu.from_primitive(primitive)
-    return bytes(pdu.encode())
-
-
 def _echo() -> list[bytes]:
     command = {0x0002: VERIFICATION, 0x0100: 0x30, 0x0110: 1, 0x0800: 0x0101}
-    return list(fragments(3, encode_command(command), is_command=True, max_pdu_bytes=MAX_PDU))
+    return list(fragments(3, encode_command(command), is_command=True, max_pdu_bytes=MAX_PDU_BYTES))
 
 
 def _stores() -> list[bytes]:
@@ -256,6 +231,6 @@ def _stores() -> list[bytes]:
         command = {
             0x0002: CT_IMAGE, 0x0100: 1, 0x0110: number + 2, 0x0700: 0, 0x0800: 1, 0x1000: uid,
         }  # fmt: skip
-        made += fragments(1, encode_command(command), is_command=True, max_pdu_bytes=MAX_PDU)
-        made += fragments(1, data, is_command=False, max_pdu_bytes=MAX_PDU)
+        made += fragments(1, encode_command(command), is_command=True, max_pdu_bytes=MAX_PDU_BYTES)
+        made += fragments(1, data, is_command=False, max_pdu_bytes=MAX_PDU_BYTES)
     return made
