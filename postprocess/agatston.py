@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from postprocess.exceptions import PostprocessError
+from preprocess.arrays import Array, array_namespace, image_functions, to_host
 
 THRESHOLD_HU = 130.0
 """Calcium begins here at 120 kVp (pipelines.md §2.4). At another tube voltage the threshold
@@ -41,8 +41,8 @@ class CalciumScore:
 
 
 def calcium_scores(
-    hu: NDArray[np.number[Any]],
-    regions: NDArray[np.bool_] | NDArray[np.uint8],
+    hu: Array,
+    regions: Array,
     *,
     spacing_mm: tuple[float, float, float],
     count: int = 1,
@@ -51,10 +51,10 @@ def calcium_scores(
 
     Parameters
     ----------
-    hu : (S, R, C) ndarray
+    hu : (S, R, C) array
         Contiguous axial slices at 120 kVp, nominally 3 mm, HU.
         Thinner or overlapping slices must be averaged to contiguous 3 mm first, or noise counts.
-    regions : (S, R, C) ndarray of bool or uint8
+    regions : (S, R, C) array of bool or uint8
         The coronary mask, or the number of a territory, 1 to `count`; 0 lies outside.
     spacing_mm : (between_slices, between_rows, between_columns)
         The first is the increment, not the thickness.
@@ -83,18 +83,21 @@ def calcium_scores(
     if min(spacing_mm) <= 0:
         raise PostprocessError(f"spacing_mm must be positive, not {spacing_mm}")
     increment, row, column = spacing_mm
-    inside = np.asarray(regions, dtype=np.uint8)
-    pieces, found = ndimage.label((hu >= THRESHOLD_HU) & (inside > 0), structure=_IN_PLANE)
+    xp, label = array_namespace(hu), image_functions(hu).label
+    pieces, found = label((hu >= THRESHOLD_HU) & (regions > 0), structure=_IN_PLANE)
     hot = pieces > 0
-    piece = pieces[hot] - 1
-    peak = np.full(found, -np.inf)
-    np.maximum.at(peak, piece, hu[hot].astype(np.float64))
-    votes = np.zeros((found, count), np.int64)
-    np.add.at(votes, (piece, np.minimum(inside[hot], count) - 1), 1)
+    dense = hu[hot]
+    piece = pieces[hot].astype(xp.int64) - 1
+    territory = xp.minimum(regions[hot].astype(xp.int64), count) - 1
+    votes = _counted(xp, piece * count + territory, found * count).reshape(found, count)
+    # a piece weighs 1, and 1 more for each limit that a voxel of it reaches
+    weight = 1 + sum(
+        (_counted(xp, piece[dense >= limit], found) > 0).astype(np.int64)
+        for limit in WEIGHT_CUTS_HU
+    )
     voxels = votes.sum(axis=1)
     area = voxels * (row * column)
     counted = area >= MIN_AREA_MM2 * (1 - 1e-9)  # 4 pixels of 0.5 mm are 1 mm²
-    weight = 1 + np.searchsorted(WEIGHT_CUTS_HU, peak, side="right")
     agatston = np.where(counted, area * weight * (increment / REFERENCE_INCREMENT_MM), 0.0)
     volume = np.where(counted, area * increment, 0.0)
     home = votes.argmax(axis=1) if found else np.zeros(0, np.intp)
@@ -107,3 +110,8 @@ def calcium_scores(
         )
         for part in parts
     )
+
+
+def _counted(xp: Any, numbers: Array, count: int) -> NDArray[np.int64]:
+    """Count each number below a limit; a table on the host."""
+    return to_host(xp.bincount(numbers, minlength=count)) if count else np.zeros(0, np.int64)

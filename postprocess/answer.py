@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postprocess.exceptions import OutputError
+from preprocess.arrays import Array, array_namespace, to_host
 from preprocess.organs import OrganMap
 
 
@@ -17,11 +18,11 @@ from preprocess.organs import OrganMap
 class Given:
     """All that may be known of one request."""
 
-    outputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, Array]
     """Of the networks, by name; those that this pipeline has."""
 
-    grid_hu: NDArray[np.int16]
-    """(S, R, C), HU on the unpadded grid."""
+    grid_hu: Array
+    """(S, R, C) of int16, HU on the unpadded grid."""
 
     grid_geometry: NDArray[np.float64]
     """(4, 4), voxel of the grid → LPS mm."""
@@ -29,14 +30,15 @@ class Given:
     post: Any
     """The recipe's, of `preprocess.posts`."""
 
-    scan_hu: NDArray[np.int16] | None = None
-    """(S, R, C), HU of the scan's own rows and columns, where the recipe has a table ``scan``."""
+    scan_hu: Array | None = None
+    """(S, R, C) of int16, HU of the scan's own rows and columns, where the recipe has a table
+    ``scan``."""
 
     scan_geometry: NDArray[np.float64] | None = None
     """(4, 4), voxel of `scan_hu` → LPS mm."""
 
     organs: OrganMap | None = None
-    """What anatomy found; None where the caller did not say."""
+    """What anatomy found; None where the caller did not say. It lies where `grid_hu` does."""
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -44,12 +46,12 @@ class Given:
         s, r, c = np.linalg.norm(self.grid_geometry[:3, :3], axis=0)
         return float(s), float(r), float(c)
 
-    def on_grid(self, name: str) -> NDArray[np.uint8]:
+    def on_grid(self, name: str) -> Array:
         """Give an output of a byte a voxel, its padding cut off.
 
         Returns
         -------
-        (S, R, C) ndarray of uint8
+        (S, R, C) array of uint8
 
         Raises
         ------
@@ -63,7 +65,8 @@ class Given:
             or any(a < b for a, b in zip(padded.shape[1:], shape))
         ):
             raise OutputError(f"{name} of shape {padded.shape} do not hold the grid {shape}.")
-        return np.ascontiguousarray(padded[0, : shape[0], : shape[1], : shape[2]])
+        cut = padded[0, : shape[0], : shape[1], : shape[2]]
+        return array_namespace(padded).ascontiguousarray(cut)
 
     def numbers(self, name: str, count: int) -> NDArray[np.float64]:
         """Give an output of so many numbers a study.
@@ -77,14 +80,18 @@ class Given:
         OutputError
             When it is missing, has another shape or is not finite.
         """
-        values = self.output(name)
+        values = self.small(name)
         if values.shape != (1, count):
             raise OutputError(f"{name} must be (1, {count}); it is {values.shape}.")
         if not np.isfinite(values).all():
             raise OutputError(f"{name} is not finite.")
         return np.asarray(values[0], np.float64)
 
-    def output(self, name: str) -> NDArray[Any]:
+    def small(self, name: str) -> NDArray[Any]:
+        """Give an output of the network on the host: a table; raises as `output`."""
+        return to_host(self.output(name))
+
+    def output(self, name: str) -> Array:
         """Give an output of the network.
 
         Raises
@@ -109,8 +116,8 @@ class Finished:
     lesions: str
     """JSON ``{"lesions": [...], "measures": {...}}``."""
 
-    mask: NDArray[np.uint8]
-    """(S, R, C) label map on the unpadded grid."""
+    mask: Array
+    """(S, R, C) of uint8, label map on the unpadded grid."""
 
     mask_geometry: NDArray[np.float64]
     """(4, 4), voxel of the mask → LPS mm."""

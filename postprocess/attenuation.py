@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.arrays import Array, array_namespace, to_host
+
 HU_MIN, HU_MAX = -1024, 3071
 """Range of the volume after padding is masked, HU."""
 
@@ -31,14 +33,12 @@ class Attenuation:
     """That were measured, the outliers left out."""
 
 
-def histograms(
-    labels: NDArray[np.uint8], hu: NDArray[np.int16], where: NDArray[np.bool_], count: int
-) -> NDArray[np.int64]:
+def histograms(labels: Array, hu: Array, where: Array, count: int) -> NDArray[np.int64]:
     """Count the voxels of each label by HU.
 
     Parameters
     ----------
-    labels, hu, where : (S, R, C) ndarray of uint8, int16, bool
+    labels, hu, where : (S, R, C) array of uint8, int16, bool
         Label map, HU, and which voxels to count.
     count : int
         Number of labels, the background included.
@@ -46,13 +46,14 @@ def histograms(
     Returns
     -------
     (count, HU_MAX - HU_MIN + 1) ndarray of int64
-        The background's row is empty.
+        On the host. The background's row is empty.
     """
     width = HU_MAX - HU_MIN + 1
+    xp = array_namespace(labels)
     chosen = where & (labels > 0)
-    bins = labels[chosen].astype(np.int32) * width
-    bins += np.clip(hu[chosen], HU_MIN, HU_MAX).astype(np.int32) - HU_MIN
-    return np.bincount(bins, minlength=count * width).reshape(count, width)
+    bins = labels[chosen].astype(xp.int32) * width
+    bins += xp.clip(hu[chosen], HU_MIN, HU_MAX).astype(xp.int32) - HU_MIN
+    return to_host(xp.bincount(bins, minlength=count * width)).reshape(count, width)
 
 
 def attenuation(histogram: NDArray[np.int64], *, outlier_sds: float) -> Attenuation | None:

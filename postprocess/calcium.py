@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from postprocess.agatston import THRESHOLD_HU, CalciumScore, calcium_scores
 from postprocess.answer import Finished, Given
@@ -16,7 +14,9 @@ from postprocess.erode import erode
 from postprocess.exceptions import OutputError
 from postprocess.labelmap import check_labels
 from postprocess.lesion import lesion_json
+from preprocess.arrays import Array, array_namespace, image_functions, like, to_host
 from preprocess.grid import Grid
+from preprocess.objects import find_boxes
 from preprocess.organs import OrganMap
 
 MOST_PLAQUES = 255
@@ -70,7 +70,7 @@ def finish_calcium(given: Given) -> Finished:
     numbers = np.zeros(256, np.uint8)
     for number, name in enumerate(post.territories, start=1):
         numbers[post.labels.index(name)] = number
-    territories = numbers[seen.on(grid.shape, grid.affine)]
+    territories = like(labels, numbers)[seen.on(grid.shape, grid.affine)]
     metal_mm3 = drop_metal(given.scan_hu, territories, float(np.prod(grid.spacing_mm)))
     total, *each = calcium_scores(
         given.scan_hu, territories, spacing_mm=grid.spacing_mm, count=len(post.territories)
@@ -97,7 +97,7 @@ def finish_calcium(given: Given) -> Finished:
     )
 
 
-def drop_metal(hu: NDArray[np.int16], territories: NDArray[np.uint8], voxel_mm3: float) -> float:
+def drop_metal(hu: Array, territories: Array, voxel_mm3: float) -> float:
     """Take out of the territories, in place, whatever dense thing has metal in it.
 
     Returns
@@ -108,11 +108,12 @@ def drop_metal(hu: NDArray[np.int16], territories: NDArray[np.uint8], voxel_mm3:
     inside = territories > 0
     if not ((hu >= METAL_HU) & inside).any():
         return 0.0
-    pieces, _ = ndimage.label((hu >= THRESHOLD_HU) & inside, structure=_TOUCHING)
-    metal = np.bincount(pieces[(hu >= METAL_HU) & inside], minlength=int(pieces.max()) + 1)
+    label, bincount = image_functions(hu).label, array_namespace(hu).bincount
+    pieces, count = label((hu >= THRESHOLD_HU) & inside, structure=_TOUCHING)
+    metal = to_host(bincount(pieces[(hu >= METAL_HU) & inside], minlength=count + 1))
     is_metal = metal * voxel_mm3 >= METAL_MM3
     is_metal[0] = False
-    territories[is_metal[pieces]] = 0
+    territories[like(hu, is_metal)[pieces]] = 0
     return float(metal[is_metal].sum() * voxel_mm3)
 
 
@@ -121,11 +122,11 @@ def noise_sd(given: Given, grid: Grid) -> float | None:
     post = given.post
     if given.organs is None or given.scan_hu is None:
         return None
-    organs = given.organs
+    organs = given.organs.beside(given.scan_hu)
     deep = erode(organs.labels, distance_mm=post.erode_mm, spacing_mm=organs.grid.spacing_mm)
-    inner = OrganMap(np.where(deep, organs.labels, np.uint8(0)), organs.names, organs.grid)
+    inner = OrganMap(organs.labels * deep, organs.names, organs.grid)
     blood = inner.mask([post.noise_organ], grid.shape, grid.affine)
-    if np.count_nonzero(blood) < LEAST_NOISE_VOXELS:
+    if int(blood.sum()) < LEAST_NOISE_VOXELS:
         return None
     counts = histograms(blood.astype(np.uint8), given.scan_hu, blood, 2)[1]
     tissue = attenuation(counts, outlier_sds=OUTLIER_SDS)
@@ -133,22 +134,25 @@ def noise_sd(given: Given, grid: Grid) -> float | None:
 
 
 def _plaques(
-    hu: NDArray[np.int16], territories: NDArray[np.uint8], grid: Grid, names: tuple[str, ...]
-) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
+    hu: Array, territories: Array, grid: Grid, names: tuple[str, ...]
+) -> tuple[Array, list[dict[str, Any]]]:
     """Find the plaques that count, number them by falling score and describe each."""
-    pieces, _ = ndimage.label((hu >= THRESHOLD_HU) & (territories > 0), structure=_TOUCHING)
+    hot = (hu >= THRESHOLD_HU) & (territories > 0)
+    pieces, count = image_functions(hu).label(hot, structure=_TOUCHING)
     scored: list[tuple[CalciumScore, int, tuple[slice, ...]]] = []
-    for number, place in enumerate(ndimage.find_objects(pieces), start=1):
-        (score, _) = calcium_scores(hu[place], pieces[place] == number, spacing_mm=grid.spacing_mm)
+    for number, box in enumerate(find_boxes(pieces, count), start=1):
+        assert box is not None
+        part = to_host(pieces[box]) == number
+        (score, _) = calcium_scores(to_host(hu[box]), part, spacing_mm=grid.spacing_mm)
         if score.lesions:
-            scored.append((score, number, place))
+            scored.append((score, number, box))
     scored.sort(key=lambda item: (-item[0].agatston, item[1]))
-    mask = np.zeros(hu.shape, np.uint8)
+    mask = array_namespace(hu).zeros(hu.shape, np.uint8)
     lesions = []
     for value, (score, number, place) in enumerate(scored[:MOST_PLAQUES], start=1):
-        part = pieces[place] == number
-        mask[place][part] = value
-        votes = np.bincount(territories[place][part], minlength=len(names) + 1)
+        mask[place][pieces[place] == number] = value
+        part = to_host(pieces[place]) == number
+        votes = np.bincount(to_host(territories[place])[part], minlength=len(names) + 1)
         lesions.append(
             lesion_json(
                 value,

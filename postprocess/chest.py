@@ -96,5 +96,5 @@ def _lesion(
 
 
 def _digest(given: Given) -> str:
-    text = given.output(BANK_DIGEST).reshape(-1)[0]
+    text = given.small(BANK_DIGEST).reshape(-1)[0]
     return str(text.decode() if isinstance(text, bytes) else text)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
+
+from preprocess.arrays import Array, array_namespace, image_functions, like, to_host
 
 
-def keep_components(
-    mask: NDArray[np.bool_], *, min_voxels: int = 1, largest_only: bool = False
-) -> NDArray[np.bool_]:
+def keep_components(mask: Array, *, min_voxels: int = 1, largest_only: bool = False) -> Array:
     """Drop small pieces of a mask, or all but the largest.
 
     Parameters
     ----------
-    mask : (S, R, C) ndarray of bool
+    mask : (S, R, C) array of bool
         One label; voxels that share a face are connected.
     min_voxels : int
         Pieces smaller than this are dropped.
@@ -23,19 +21,18 @@ def keep_components(
 
     Returns
     -------
-    (S, R, C) ndarray of bool
+    (S, R, C) array of bool
         What is left; all False when nothing is.
     """
-    pieces, count = ndimage.label(mask)
+    pieces, count = image_functions(mask).label(mask)
     if count == 0:
         return mask
     inside = pieces[mask]
-    sizes = np.bincount(inside, minlength=count + 1)
+    sizes = to_host(array_namespace(mask).bincount(inside, minlength=count + 1))
     keep = sizes >= max(1, min_voxels)
     if largest_only:
         keep &= np.arange(count + 1) == sizes.argmax()
     if keep[1:].all():
         return mask
-    kept = np.zeros_like(mask)
-    kept[mask] = keep[inside]
-    return kept
+    keep[0] = False
+    return like(mask, keep)[pieces]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from postprocess.labelmap import Box
+from preprocess.arrays import Array, to_host
+from preprocess.objects import Box
 
 State = Literal["complete", "truncated", "absent"]
 
@@ -25,14 +23,12 @@ class Coverage:
     """Of ``inferior superior anterior posterior right left``."""
 
 
-def coverage(
-    mask: NDArray[np.bool_], *, box: Box, shape: tuple[int, ...], edge_fraction: float
-) -> Coverage:
+def coverage(mask: Array, *, box: Box, shape: tuple[int, ...], edge_fraction: float) -> Coverage:
     """Tell whether the edge of the volume cuts an organ.
 
     Parameters
     ----------
-    mask : ndarray of bool
+    mask : array of bool
         The organ inside its box.
     box : three slices
         Where `mask` lies in the volume, voxels.
@@ -62,7 +58,7 @@ def coverage(
         if not (at_start or at_stop):
             continue
         others = tuple(other for other in range(3) if other != axis)
-        sections = mask.sum(axis=others)
+        sections = to_host(mask.sum(axis=others))
         limit = edge_fraction * sections.max()
         if at_start and sections[0] > limit:
             sides.append(names[0])

@@ -17,6 +17,7 @@ from postprocess.lesion import hu_statistics, in_lps, lesion_json
 from postprocess.nodule_size import outline_nodule
 from postprocess.outline import Outline
 from postprocess.search import from_rows
+from preprocess.arrays import to_host
 
 BALL = 0.35
 """Radius of the ball in which HU is measured where nothing is outlined, of the diameter: well
@@ -54,7 +55,7 @@ def finish_detections(given: Given) -> Finished:
         When ``peaks`` is missing, does not fit the recipe, or is not finite.
     """
     post = given.post
-    peaks = from_rows(given.output("peaks"), len(post.kinds))
+    peaks = from_rows(given.small("peaks"), len(post.kinds))
     wanted = [post.kinds.index(name) for name in post.wanted or post.kinds]
     trusted = ~_near_metal(given, peaks)
     scores = np.where(trusted, wanted_scores(peaks, wanted) if post.wanted else peaks.scores, 0.0)
@@ -189,9 +190,11 @@ def _ball(given: Given, voxel: Floats, radius_mm: float) -> NDArray[np.int16]:
         ((axis - place) * mm) ** 2 for axis, place, mm in zip(index, voxel, given.spacing_mm)
     ]
     inside = squares[0][:, None, None] + squares[1][:, None] + squares[2] <= radius_mm**2
+    cube = to_host(given.grid_hu[tuple(slice(int(a[0]), int(a[-1]) + 1) for a in index)])
     if not inside.any():
-        return np.array([given.grid_hu[tuple(middle)]], np.int16)
-    values: NDArray[np.int16] = given.grid_hu[np.ix_(*index)][inside]
+        here = tuple(int(m - axis[0]) for m, axis in zip(middle, index))
+        return np.array([cube[here]], np.int16)
+    values: NDArray[np.int16] = cube[inside]
     return values
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postprocess.exceptions import OutputError
+from preprocess.arrays import Array, array_namespace
 
 Floats = NDArray[np.float64]
 
@@ -141,12 +142,12 @@ def suppress(peaks: Peaks, spacing_mm: Sequence[float], *, most: int = 0) -> Pea
     return peaks.take(np.array(kept, np.intp))
 
 
-def crops(hu: NDArray[np.int16] | NDArray[np.float32], voxels: Floats, size: int) -> NDArray[Any]:
+def crops(hu: Array, voxels: Floats, size: int) -> Array:
     """Cut a cube around each mark.
 
     Parameters
     ----------
-    hu : (S, R, C) ndarray
+    hu : (S, R, C) array
         HU on the detector's grid.
     voxels : (n, 3) ndarray
         Centres; rounded to the nearest voxel.
@@ -155,14 +156,15 @@ def crops(hu: NDArray[np.int16] | NDArray[np.float32], voxels: Floats, size: int
 
     Returns
     -------
-    (n, size, size, size) ndarray of the same dtype
+    (n, size, size, size) array of the same dtype
         Beyond the grid its edge goes on.
     """
     offsets = np.arange(size) - size // 2
-    cut = np.empty((len(voxels), size, size, size), hu.dtype)
+    xp = array_namespace(hu)
+    cut = xp.empty((len(voxels), size, size, size), hu.dtype)
     for place, voxel in enumerate(np.rint(voxels).astype(np.int64)):
-        s, r, c = (np.clip(m + offsets, 0, n - 1) for m, n in zip(voxel, hu.shape))
-        cut[place] = hu[np.ix_(s, r, c)]
+        index = [xp.asarray(np.clip(m + offsets, 0, n - 1)) for m, n in zip(voxel, hu.shape)]
+        cut[place] = hu[xp.ix_(*index)]
     return cut
 
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
+from preprocess.arrays import Array, to_host
+from preprocess.objects import find_boxes
+
 _MIDPOINTS = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])
 """Middles of a pixel's edges, pixels from its centre. Through them a row of n pixels is n long,
 and a disc is at most a pixel too large; through the corners it would be still larger."""
@@ -47,7 +50,7 @@ def axial_diameters(
     return long, float(np.ptp(across))
 
 
-def inscribed_diameter(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:
+def inscribed_diameter(mask: Array, spacing_mm: Sequence[float]) -> float:
     """Measure the calibre of a tube: the largest circle within any of its sections.
 
     Parameters
@@ -68,10 +71,10 @@ def inscribed_diameter(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> 
     Exact for a band along an axis. Within the steps of a round border the circle is up to a pixel
     and a half too small.
     """
-    box = ndimage.find_objects(mask.astype(np.uint8))
-    if not box:
+    (box,) = find_boxes(mask.astype(np.uint8), 1)
+    if box is None:
         return 0.0
-    inside = mask[box[0]]
+    inside = to_host(mask[box])
     row, column = float(spacing_mm[1]), float(spacing_mm[2])
     rough = [_reach(section, (row, column)) for section in inside]
     # a rough radius is too large by up to a pixel

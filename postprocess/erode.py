@@ -6,18 +6,15 @@ import itertools
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from preprocess.arrays import Array, array_namespace
 
 
-def erode(
-    labels: NDArray[np.uint8], *, distance_mm: float, spacing_mm: Sequence[float]
-) -> NDArray[np.bool_]:
+def erode(labels: Array, *, distance_mm: float, spacing_mm: Sequence[float]) -> Array:
     """Find the voxels farther than a distance from every voxel of another label.
 
     Parameters
     ----------
-    labels : (S, R, C) ndarray of uint8
+    labels : (S, R, C) array of uint8
         Label map.
     distance_mm : float
         mm, between voxel centres.
@@ -26,7 +23,7 @@ def erode(
 
     Returns
     -------
-    (S, R, C) ndarray of bool
+    (S, R, C) array of bool
         True where no other label is within `distance_mm`. All labels are eroded at once,
         the background too.
 
@@ -37,7 +34,8 @@ def erode(
     while the distance is a few voxels: at 3 mm and 5 mm it compares nine neighbours.
     Do not use it for distances of many voxels; its work grows with their cube.
     """
-    out = np.ones(labels.shape, np.bool_)
+    xp = array_namespace(labels)
+    out = xp.ones(labels.shape, xp.bool_)
     for offset in _half_ball(distance_mm, spacing_mm):
         if any(abs(d) >= n for d, n in zip(offset, labels.shape)):
             continue

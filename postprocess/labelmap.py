@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from postprocess.components import keep_components
 from postprocess.exceptions import OutputError
+from preprocess.arrays import Array
+from preprocess.objects import Box, find_boxes
 
-Box = tuple[slice, slice, slice]
-"""Voxels, half-open, axis order."""
 
-
-def check_labels(labels: NDArray[np.uint8], count: int) -> None:
+def check_labels(labels: Array, count: int) -> None:
     """Refuse what is not a label map of at most `count` labels, the background included."""
     if labels.ndim != 3 or labels.dtype != np.uint8:
         raise OutputError(
@@ -25,7 +22,7 @@ def check_labels(labels: NDArray[np.uint8], count: int) -> None:
         raise OutputError(f"labels hold {int(labels.max())}, but the recipe names {count} labels.")
 
 
-def boxes(labels: NDArray[np.uint8], count: int) -> list[Box | None]:
+def boxes(labels: Array, count: int) -> list[Box | None]:
     """Box every label.
 
     Returns
@@ -33,23 +30,22 @@ def boxes(labels: NDArray[np.uint8], count: int) -> list[Box | None]:
     list of `count` boxes or None
         Index = label value; None for the background and for what is not there.
     """
-    found = ndimage.find_objects(labels, max_label=count - 1)
-    return [None, *found]
+    return [None, *find_boxes(labels, count - 1)]
 
 
 def clean(
-    labels: NDArray[np.uint8],
+    labels: Array,
     *,
     names: Sequence[str],
     single: Sequence[str],
     min_volume_ml: Mapping[str, float],
     voxel_ml: float,
-) -> NDArray[np.uint8]:
+) -> Array:
     """Keep the largest piece of single organs and the large enough pieces of the others.
 
     Parameters
     ----------
-    labels : (S, R, C) ndarray of uint8
+    labels : (S, R, C) array of uint8
         Label map.
     names : sequence of str
         Index = label value; the first is the background.
@@ -62,7 +58,7 @@ def clean(
 
     Returns
     -------
-    (S, R, C) ndarray of uint8
+    (S, R, C) array of uint8
         A cleaned copy.
     """
     check_labels(labels, len(names))

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postprocess.diameters import axial_diameters
+from preprocess.arrays import Array, to_host
 
 Mask = NDArray[np.bool_]
 
 
 def lesion_json(
     number: int,
-    part: Mask,
+    part: Array,
     place: Sequence[slice],
     *,
-    hu: NDArray[np.int16],
+    hu: Array,
     geometry: NDArray[np.float64],
     score: float | None,
     classes: Mapping[str, float],
@@ -32,11 +33,11 @@ def lesion_json(
     ----------
     number : int
         From 1, in the order of the list.
-    part : (s, r, c) ndarray of bool
+    part : (s, r, c) array of bool
         The lesion, not empty.
     place : three slices
         Where `part` lies on the grid.
-    hu : (S, R, C) ndarray of int16
+    hu : (S, R, C) array of int16
         HU on the grid.
     geometry : (4, 4) ndarray of float64
         Voxel of the grid → LPS mm.
@@ -52,6 +53,7 @@ def lesion_json(
     dict
         Plain JSON values; mm, mm³, HU, LPS.
     """
+    part, here = to_host(part), to_host(hu[tuple(place)])
     spacing_mm = np.linalg.norm(geometry[:3, :3], axis=0)
     start = np.array([edge.start for edge in place])
     diameters = axial_diameters(part, tuple(float(mm) for mm in spacing_mm))
@@ -72,7 +74,7 @@ def lesion_json(
         "short_diameter_mm": short,
         "mean_diameter_mm": round(sum(diameters) / 2, 1),
         "volume_mm3": round(float(np.count_nonzero(part) * np.prod(spacing_mm)), 1),
-        "hu": hu_statistics(hu[tuple(place)][part]),
+        "hu": hu_statistics(here[part]),
         "mask_value": mask_value,
         "measures": dict(measures or {}),
     }

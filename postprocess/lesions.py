@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from postprocess.answer import Finished, Given
 from postprocess.attenuation import HU_MAX, HU_MIN, attenuation
@@ -15,8 +13,11 @@ from postprocess.components import keep_components
 from postprocess.diameters import inscribed_diameter
 from postprocess.labelmap import check_labels
 from postprocess.lesion import lesion_json
+from preprocess.arrays import Array, array_namespace, image_functions, like, to_host
+from preprocess.objects import find_boxes
 
-Mask = NDArray[np.bool_]
+Mask = Array
+"""(S, R, C) of bool."""
 
 HEAT_STEPS = 255
 """The heat map is a byte a voxel: probability in 255ths."""
@@ -100,7 +101,7 @@ def finish_lesions(given: Given) -> Finished:
 
 
 def find_lesions(
-    given: Given, labels: NDArray[np.uint8], heat: NDArray[np.uint8], score: float
+    given: Given, labels: Array, heat: Array, score: float
 ) -> list[tuple[tuple[slice, ...], Mask]]:
     """Find the connected lesions near the organ.
 
@@ -118,12 +119,12 @@ def find_lesions(
     parts = near(_pieces(hot, least), organ, post.within_mm, given.spacing_mm)
     if not parts and score >= post.place_from:
         allowed = _dilated(organ, post.within_mm, given.spacing_mm)
-        parts = suspicious(np.where(allowed, heat, np.uint8(0)))
+        parts = suspicious(heat * allowed)
     parts.sort(key=lambda found: -lesion_score(heat[found[0]][found[1]]))
     return parts[: post.most]
 
 
-def organ_mask(given: Given, labels: NDArray[np.uint8]) -> Mask:
+def organ_mask(given: Given, labels: Array) -> Mask:
     """Give where lesions of the organ may touch: its largest piece here, and anatomy's organ."""
     post = given.post
     body = keep_components(
@@ -131,7 +132,7 @@ def organ_mask(given: Given, labels: NDArray[np.uint8]) -> Mask:
     )
     organ = body & _among(labels, post.labels, [n for n in post.organ if n != post.lesion])
     if given.organs is not None and post.within:
-        organ |= given.organs.mask(post.within, labels.shape, given.grid_geometry)
+        organ |= given.organs.beside(labels).mask(post.within, labels.shape, given.grid_geometry)
     return organ
 
 
@@ -150,68 +151,81 @@ def near(
         here = organ[wide]
         if not here.any():
             continue
-        away = ndimage.distance_transform_edt(~here, sampling=spacing_mm)
+        away = _away_from(here, spacing_mm)
         inner = tuple(slice(o, o + n) for o, n in zip(offset, part.shape))
-        if away[inner][part].min() <= within_mm:
+        if float(away[inner][part].min()) <= within_mm:
             kept.append((place, part))
     return kept
 
 
-def suspicious(heat: NDArray[np.uint8]) -> list[tuple[tuple[slice, ...], Mask]]:
+def suspicious(heat: Array) -> list[tuple[tuple[slice, ...], Mask]]:
     """Give the place around the highest probability; nothing where it is next to none."""
-    top = int(heat.max(initial=0))
+    top = int(heat.max())
     if top < LEAST_HEAT * HEAT_STEPS:
         return []
-    peak = np.unravel_index(int(heat.argmax()), heat.shape)
-    pieces, _ = ndimage.label(heat >= max(SUSPICIOUS_SHARE * top, 1), structure=_TOUCHING)
-    number = int(pieces[peak])
-    place = ndimage.find_objects(pieces)[number - 1]
-    return [(place, pieces[place] == number)]
+    peak = tuple(int(n) for n in np.unravel_index(int(heat.argmax()), heat.shape))
+    label = image_functions(heat).label
+    pieces, _ = label(heat >= max(SUSPICIOUS_SHARE * top, 1), structure=_TOUCHING)
+    part = pieces == int(pieces[peak])
+    (place,) = find_boxes(part.astype(np.uint8), 1)
+    assert place is not None
+    return [(place, part[place])]
 
 
-def lesion_score(heat: NDArray[np.uint8]) -> float:
+def lesion_score(heat: Array) -> float:
     """Give the mean probability of the hottest voxels of a lesion; of all, where it has fewer."""
-    hottest = np.sort(heat, axis=None)[-HOTTEST:]
+    hottest = np.sort(to_host(heat), axis=None)[-HOTTEST:]
     return float(hottest.mean()) / HEAT_STEPS
 
 
-def organ_tissue(given: Given, labels: NDArray[np.uint8]) -> dict[str, float | None]:
+def organ_tissue(given: Given, labels: Array) -> dict[str, float | None]:
     """Measure the organ: its volume with the lesion, and the median HU of it without."""
     post = given.post
     whole = _among(labels, post.labels, post.organ)
     main = labels == post.labels.index(post.organ[0])
-    hu = np.clip(given.grid_hu[main], HU_MIN, HU_MAX).astype(np.int64) - HU_MIN
-    tissue = attenuation(np.bincount(hu, minlength=HU_MAX - HU_MIN + 1), outlier_sds=OUTLIER_SDS)
-    ml = np.count_nonzero(whole) * float(np.prod(given.spacing_mm)) / 1000.0
+    xp = array_namespace(labels)
+    hu = xp.clip(given.grid_hu[main], HU_MIN, HU_MAX).astype(xp.int64) - HU_MIN
+    counts = to_host(xp.bincount(hu, minlength=HU_MAX - HU_MIN + 1))
+    tissue = attenuation(counts, outlier_sds=OUTLIER_SDS)
+    ml = int(whole.sum()) * float(np.prod(given.spacing_mm)) / 1000.0
     return {
         "volume_ml": round(ml, 1),
         "median_hu": None if tissue is None else round(tissue.median_hu, 1),
     }
 
 
-def _among(labels: NDArray[np.uint8], names: Sequence[str], chosen: Sequence[str]) -> Mask:
+def _among(labels: Array, names: Sequence[str], chosen: Sequence[str]) -> Mask:
     """Give where a label map has any of some labels."""
     table = np.isin(np.arange(256), [names.index(name) for name in chosen])
-    return table[labels]
+    return like(labels, table)[labels]
 
 
 def _pieces(hot: Mask, least: int) -> list[tuple[tuple[slice, ...], Mask]]:
-    pieces, _ = ndimage.label(hot, structure=_TOUCHING)
-    found = []
-    for number, place in enumerate(ndimage.find_objects(pieces), start=1):
-        part = pieces[place] == number
-        if np.count_nonzero(part) >= least:
-            found.append((place, part))
-    return found
+    pieces, count = image_functions(hot).label(hot, structure=_TOUCHING)
+    if not count:
+        return []
+    sizes = to_host(array_namespace(hot).bincount(pieces.ravel(), minlength=count + 1))
+    large = np.flatnonzero(sizes[1:] >= least) + 1
+    numbers = np.zeros(count + 1, np.int32)  # the large ones alone, from 1
+    numbers[large] = np.arange(1, len(large) + 1)
+    kept = like(hot, numbers)[pieces]
+    return [
+        (place, kept[place] == number)
+        for number, place in enumerate(find_boxes(kept, len(large)), start=1)
+        if place is not None
+    ]
 
 
 def _dilated(organ: Mask, within_mm: float, spacing_mm: Sequence[float]) -> Mask:
     """Give what is near an organ; everything where there is none."""
     if not organ.any():
-        return np.ones(organ.shape, np.bool_)
-    away = ndimage.distance_transform_edt(~organ, sampling=spacing_mm)
-    near_by: Mask = away <= within_mm
-    return near_by
+        return array_namespace(organ).ones(organ.shape, np.bool_)
+    return _away_from(organ, spacing_mm) <= within_mm
+
+
+def _away_from(mask: Mask, spacing_mm: Sequence[float]) -> Array:
+    """Distance of each voxel to the nearest one of a mask, mm."""
+    return image_functions(mask).distance_transform_edt(~mask, sampling=spacing_mm)
 
 
 def _grown(

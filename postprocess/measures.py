@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from postprocess.attenuation import attenuation, histograms
 from postprocess.coverage import coverage
 from postprocess.erode import erode
 from postprocess.exceptions import OutputError
 from postprocess.labelmap import boxes
+from preprocess.arrays import Array, array_namespace
 
 
 def organ_measures(
-    labels: NDArray[np.uint8],
-    hu: NDArray[np.int16],
+    labels: Array,
+    hu: Array,
     *,
     names: Sequence[str],
     spacing_mm: Sequence[float],
@@ -29,9 +29,9 @@ def organ_measures(
 
     Parameters
     ----------
-    labels : (S, R, C) ndarray of uint8
+    labels : (S, R, C) array of uint8
         Cleaned label map on the unpadded grid.
-    hu : (S, R, C) ndarray of int16
+    hu : (S, R, C) array of int16
         HU on the same grid.
     names : sequence of str
         Index = label value; the first is the background.
@@ -70,7 +70,7 @@ def organ_measures(
         seen = coverage(mask, box=box, shape=labels.shape, edge_fraction=edge_fraction)
         tissue = attenuation(counts[value], outlier_sds=outlier_sds)
         organs[names[value]] = {
-            "volume_ml": _rounded(int(np.count_nonzero(mask)) * voxel_ml),
+            "volume_ml": _rounded(int(array_namespace(mask).count_nonzero(mask)) * voxel_ml),
             "box": [edge for part in box for edge in (part.start, part.stop)],
             "coverage": seen.state,
             "truncated_sides": list(seen.truncated_sides),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from postprocess.outline import Mask, Outline
+from preprocess.arrays import Array, to_host
 
 Floats = NDArray[np.float32]
 
@@ -70,7 +71,7 @@ RATIO = (0.5, 2.0)
 
 
 def outline_nodule(
-    hu: NDArray[np.int16],
+    hu: Array,
     voxel: NDArray[np.float64],
     diameter_mm: float,
     spacing_mm: Sequence[float],
@@ -81,7 +82,7 @@ def outline_nodule(
 
     Parameters
     ----------
-    hu : (S, R, C) ndarray of int16
+    hu : (S, R, C) array of int16
         HU on the detector's grid.
     voxel : (3,) ndarray
         The mark.
@@ -139,7 +140,7 @@ def outline_nodule(
 
 
 def _fine(
-    hu: NDArray[np.int16],
+    hu: Array,
     voxel: NDArray[np.float64],
     reach_mm: float,
     spacing_mm: NDArray[np.float64],
@@ -152,7 +153,8 @@ def _fine(
     low = np.floor(origin).astype(int) - 3
     high = np.ceil(voxel + half * step).astype(int) + 4
     index = [np.clip(np.arange(a, b), 0, n - 1) for a, b, n in zip(low, high, hu.shape)]
-    part = hu[np.ix_(*index)].astype(np.float32)
+    cut = tuple(slice(int(axis[0]), int(axis[-1]) + 1) for axis in index)
+    part = to_host(hu[cut])[np.ix_(*(axis - axis[0] for axis in index))].astype(np.float32)
     part = ndimage.gaussian_filter(part, SMOOTH_MM / spacing_mm, mode="nearest", truncate=3.0)
     for axis in range(3):
         places = origin[axis] - low[axis] + step[axis] * np.arange(2 * half + 1)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.arrays import Array, to_host
+
 Mask = NDArray[np.bool_]
 
 
@@ -37,13 +39,15 @@ class Outline:
         placed: NDArray[np.float64] = affine @ inner
         return placed
 
-    def nearest(self, hu: NDArray[np.int16]) -> NDArray[np.int16]:
+    def nearest(self, hu: Array) -> NDArray[np.int16]:
         """Give the HU of the volume's nearest voxel for each voxel of the mask."""
         index = [
             np.clip(np.rint(first + by * np.arange(size)).astype(int), 0, count - 1)
             for first, by, size, count in zip(self.origin, self.step, self.mask.shape, hu.shape)
         ]
-        values: NDArray[np.int16] = hu[np.ix_(*index)]
+        # the nearest voxels lie side by side, or are the same one several times
+        cut = tuple(slice(int(axis[0]), int(axis[-1]) + 1) for axis in index)
+        values: NDArray[np.int16] = to_host(hu[cut])[np.ix_(*(a - a[0] for a in index))]
         return values
 
     def on_grid(self, shape: Sequence[int]) -> tuple[NDArray[np.intp], Mask]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from postprocess.detections import (
     FIXED_COLUMNS,
@@ -24,6 +23,7 @@ from postprocess.detections import (
     suppress,
 )
 from postprocess.exceptions import OutputError
+from preprocess.arrays import Array, array_namespace, image_functions
 from preprocess.organs import OrganMap
 from preprocess.posts import DetectionsPost
 from preprocess.recipe import Channel
@@ -38,8 +38,8 @@ CROPS_TOGETHER = 32
 class Search:
     """One volume, and what is asked about it."""
 
-    hu: NDArray[np.int16]
-    """(S, R, C), on the detector's grid."""
+    hu: Array
+    """(S, R, C) of int16, on the detector's grid; tiles and crops lie where it does."""
 
     plan: TilePlan
     spacing_mm: tuple[float, float, float]
@@ -51,9 +51,9 @@ class Search:
         """Give the tiles that are asked about together."""
         return _parts(len(self.plan.starts), self.post.chunk)
 
-    def tiles(self, part: slice) -> NDArray[np.float32]:
+    def tiles(self, part: slice) -> Array:
         """Cut and window some tiles, (n, channels, D, H, W)."""
-        cut: NDArray[np.int16] = cut_tiles(self.hu, self.plan.starts[part], self.plan.shape)
+        cut = cut_tiles(self.hu, self.plan.starts[part], self.plan.shape)
         return self._windows(cut)
 
     def candidates(self, rows: Sequence[NDArray[np.float32]]) -> Peaks:
@@ -86,7 +86,7 @@ class Search:
         """Give the marks whose crops are asked about together."""
         return _parts(len(peaks), CROPS_TOGETHER)
 
-    def crops(self, peaks: Peaks, part: slice) -> NDArray[np.float32]:
+    def crops(self, peaks: Peaks, part: slice) -> Array:
         """Cut and window the cubes around some marks, (n, channels, crop, crop, crop)."""
         return self._windows(crops(self.hu, peaks.voxels[part], self.post.crop))
 
@@ -110,8 +110,9 @@ class Search:
             raise OutputError(f"the classifier must tell {len(self.post.kinds)} kinds apart.")
         return rescored(peaks, np.concatenate(chances), told)
 
-    def _windows(self, hu: NDArray[np.int16]) -> NDArray[np.float32]:
-        out = np.empty((len(hu), len(self.channels), *hu.shape[1:]), np.float32)
+    def _windows(self, hu: Array) -> Array:
+        xp = array_namespace(hu)
+        out = xp.empty((len(hu), len(self.channels), *hu.shape[1:]), xp.float32)
         for index, channel in enumerate(self.channels):
             low, high = channel.ends(hu)
             window(hu, low_hu=low, high_hu=high, out=out[:, index])
@@ -119,7 +120,7 @@ class Search:
 
 
 def start_search(
-    hu: NDArray[np.int16],
+    hu: Array,
     geometry: Floats,
     organs: OrganMap,
     *,
@@ -130,7 +131,7 @@ def start_search(
 
     Parameters
     ----------
-    hu : (S, R, C) ndarray of int16
+    hu : (S, R, C) array of int16
         HU on the detector's grid.
     geometry : (4, 4) ndarray of float64
         Voxel of the grid → LPS mm.
@@ -149,7 +150,7 @@ def start_search(
     RegionError
         When anatomy knows no such organ or lies on other axes.
     """
-    mask = _grown(organs, post).on(hu.shape, geometry) > 0
+    mask = _grown(organs.beside(hu), post).on(hu.shape, geometry) > 0
     spacing = np.linalg.norm(geometry[:3, :3], axis=0)
     return Search(
         hu=hu,
@@ -196,7 +197,7 @@ def _grown(organs: OrganMap, post: DetectionsPost) -> OrganMap:
     mask = organs.mask(post.organs, organs.labels.shape, organs.grid.affine)
     steps = round(post.around_mm / min(organs.grid.spacing_mm))
     if steps:
-        mask = ndimage.binary_dilation(mask, iterations=steps)
+        mask = image_functions(mask).binary_dilation(mask, iterations=steps)
     return OrganMap(mask.astype(np.uint8), ("background", "looked_at"), organs.grid)
 
 

@@ -44,7 +44,7 @@ def finish_values(given: Given) -> Finished:
     scores = given.numbers(SCORES, len(post.values))
     known: dict[str, float | None] = dict(zip(post.values, map(float, scores), strict=True))
     if post.clinical:
-        told = np.asarray(given.output(CLINICAL), np.float64).ravel()
+        told = np.asarray(given.small(CLINICAL), np.float64).ravel()
         if told.size != len(post.clinical):
             raise OutputError(f"{CLINICAL} has {told.size} values, not {len(post.clinical)}.")
         known |= {

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from preprocess.arrays import check_volume
+from preprocess.arrays import Array, array_namespace, check_volume, image_functions, like, to_host
 from preprocess.grid import Roi, check_spacing
+from preprocess.objects import find_boxes
 
 BODY_HU = -300.0
 """HU above which a voxel is body or table, not air or lung. Between fat (-120) and lung (-650)."""
@@ -19,12 +17,12 @@ COARSE_MM = 6.0
 """Step of the coarse look. A table's top is thinner than two of these and falls to the opening."""
 
 
-def body_box(volume: NDArray[Any], spacing_mm: Sequence[float]) -> Roi:
+def body_box(volume: Array, spacing_mm: Sequence[float]) -> Roi:
     """Box the largest connected piece of body, without the table.
 
     Parameters
     ----------
-    volume : (S, R, C) ndarray of int16 or float32
+    volume : (S, R, C) array of int16 or float32
         HU.
     spacing_mm : three float
         mm, axis order.
@@ -48,12 +46,15 @@ def body_box(volume: NDArray[Any], spacing_mm: Sequence[float]) -> Roi:
     check_volume(volume)
     step = [max(1, int(COARSE_MM / mm)) for mm in check_spacing(spacing_mm)]
     coarse = volume[:: step[0], :: step[1], :: step[2]] > BODY_HU
-    in_plane = ndimage.generate_binary_structure(2, 1)[None]
-    labels, count = ndimage.label(ndimage.binary_opening(coarse, in_plane))
+    functions = image_functions(volume)
+    in_plane = like(volume, ndimage.generate_binary_structure(2, 1)[None])
+    labels, count = functions.label(functions.binary_opening(coarse, in_plane))
     if count == 0:
         return 0, volume.shape[0], 0, volume.shape[1], 0, volume.shape[2]
-    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    found = ndimage.find_objects(labels)[largest - 1]
+    sizes = to_host(array_namespace(labels).bincount(labels.ravel()))
+    largest = int(sizes[1:].argmax()) + 1
+    (found,) = find_boxes((labels == largest).astype("uint8"), 1)
+    assert found is not None
     low = [max(0, (part.start - 1) * by) for part, by in zip(found, step)]
     high = [min(size, (part.stop + 1) * by) for part, by, size in zip(found, step, volume.shape)]
     return low[0], high[0], low[1], high[1], low[2], high[2]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.arrays import Array, array_namespace, like
 from preprocess.exceptions import PreprocessError, RegionError
 from preprocess.grid import Grid
 from preprocess.region import REGION_FOLDER, SLAB_KEYS, open_part
@@ -22,8 +23,8 @@ ORGANS_KEYS = SLAB_KEYS | {"geometry", "labels"}
 class OrganMap:
     """What anatomy found."""
 
-    labels: NDArray[np.uint8]
-    """(S, R, C), index of a name."""
+    labels: Array
+    """(S, R, C) of uint8, index of a name; what is asked of it lies where it does."""
 
     names: tuple[str, ...]
     """The first is the background."""
@@ -31,7 +32,13 @@ class OrganMap:
     grid: Grid
     """Where it lies."""
 
-    def on(self, shape: Sequence[int], geometry: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def beside(self, array: Array) -> OrganMap:
+        """Give the same map where another array lies."""
+        if array_namespace(array) is array_namespace(self.labels):
+            return self
+        return OrganMap(like(array, self.labels), self.names, self.grid)
+
+    def on(self, shape: Sequence[int], geometry: NDArray[np.float64]) -> Array:
         """Give the label of the nearest voxel for each voxel of another grid.
 
         Parameters
@@ -43,7 +50,7 @@ class OrganMap:
 
         Returns
         -------
-        (S, R, C) ndarray of uint8
+        (S, R, C) array of uint8
             0 beyond the map.
 
         Raises
@@ -54,20 +61,23 @@ class OrganMap:
         step = np.linalg.inv(self.grid.affine) @ geometry
         if np.abs(step[:3, :3] - np.diag(np.diag(step[:3, :3]))).max() > PARALLEL:
             raise RegionError("ORGANS and the volume do not have the same axes.")
-        out = np.zeros(tuple(shape), np.uint8)
+        xp = array_namespace(self.labels)
+        out = xp.zeros(tuple(shape), xp.uint8)
         inside, taken = [], []
         for axis, (count, held) in enumerate(zip(shape, self.labels.shape)):
             index = np.rint(step[axis, 3] + step[axis, axis] * np.arange(count)).astype(np.int64)
             known = np.flatnonzero((index >= 0) & (index < held))
-            inside.append(known)
+            # of parallel axes, what is known is one part of each
+            inside.append(slice(int(known[0]), int(known[-1]) + 1) if known.size else slice(0))
             taken.append(index[known])
-        if all(known.size for known in inside):
-            out[np.ix_(*inside)] = self.labels[np.ix_(*taken)]
+        if all(index.size for index in taken):
+            part = xp.ix_(*(xp.asarray(index) for index in taken))
+            out[tuple(inside)] = self.labels[part]
         return out
 
     def mask(
         self, organs: Iterable[str], shape: Sequence[int], geometry: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
+    ) -> Array:
         """Give the voxels of another grid that lie in any of some organs; see `on`.
 
         Raises
@@ -80,7 +90,8 @@ class OrganMap:
             if name not in self.names[1:]:
                 raise RegionError(f"ORGANS has no {name!r}.")
             values.append(self.names.index(name))
-        return np.isin(self.on(shape, geometry), values)
+        chosen = like(self.labels, np.isin(np.arange(256), values))
+        return chosen[self.on(shape, geometry)]
 
 
 PARALLEL = 1e-3

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from preprocess.arrays import Array, array_namespace, check_volume
 from preprocess.exceptions import RecipeError
+from preprocess.fused import can_fuse, resample_and_window
 from preprocess.grid import Grid
-from preprocess.pad import pad
+from preprocess.pad import pad, padded_shape
 from preprocess.recipe import Recipe
 from preprocess.resample import resample
 from preprocess.window import window
@@ -80,11 +81,7 @@ def prepare(
         target = recipe.grid.spacing_mm
         made["grid_geometry"] = region.resampled(target).affine
         if {"volume", "grid_hu"} & set(wanted):
-            hu = resample(slab, spacing_mm=region.spacing_mm, target_spacing_mm=target, roi=roi)
-            if "grid_hu" in wanted:
-                made["grid_hu"] = array_namespace(hu).rint(hu).astype(np.int16)
-            if "volume" in wanted:
-                made["volume"] = _windowed(hu, recipe)
+            made |= _on_grid(slab, region, roi, recipe, wanted)
     if {"scan_hu", "scan_geometry"} & set(wanted):
         if recipe.scan is None:
             raise RecipeError("scan_hu is asked for, but the recipe has no table scan.")
@@ -92,9 +89,48 @@ def prepare(
         thin = increment <= THIN_SHARE * recipe.scan.increment_mm
         target = (recipe.scan.increment_mm if thin else increment, row, column)
         made["scan_geometry"] = region.resampled(target).affine
-        hu = resample(slab, spacing_mm=region.spacing_mm, target_spacing_mm=target, roi=roi)
-        made["scan_hu"] = array_namespace(hu).rint(hu).astype(np.int16)
+        made["scan_hu"] = _rounded(slab, region, roi, target)
     return Prepared(**made)
+
+
+def _on_grid(
+    slab: Array, region: Grid, roi: Sequence[int], recipe: Recipe, wanted: Collection[str]
+) -> dict[str, Array]:
+    """Make ``volume`` and ``grid_hu``, as far as they are wanted."""
+    target, made = recipe.grid.spacing_mm, {}
+    windows = [channel.clip_hu for channel in recipe.channels if channel.clip_hu is not None]
+    if can_fuse(slab) and ("volume" not in wanted or len(windows) == len(recipe.channels)):
+        shape = padded_shape(
+            region.resampled(target).shape,
+            multiple=recipe.grid.multiple,
+            minimum=recipe.grid.minimum,
+        )
+        volume, grid_hu = resample_and_window(
+            slab,
+            roi=roi,
+            spacing_mm=region.spacing_mm,
+            target_spacing_mm=target,
+            padded=shape,
+            windows=windows if "volume" in wanted else (),
+            rounded="grid_hu" in wanted,
+        )
+        return {k: a for k, a in (("volume", volume), ("grid_hu", grid_hu)) if a is not None}
+    hu = resample(slab, spacing_mm=region.spacing_mm, target_spacing_mm=target, roi=roi)
+    if "grid_hu" in wanted:
+        made["grid_hu"] = array_namespace(hu).rint(hu).astype(np.int16)
+    if "volume" in wanted:
+        made["volume"] = _windowed(hu, recipe)
+    return made
+
+
+def _rounded(slab: Array, region: Grid, roi: Sequence[int], target: Sequence[float]) -> Array:
+    """Resample to whole HU."""
+    if can_fuse(slab):
+        return resample_and_window(
+            slab, roi=roi, spacing_mm=region.spacing_mm, target_spacing_mm=target
+        )[1]
+    hu = resample(slab, spacing_mm=region.spacing_mm, target_spacing_mm=target, roi=roi)
+    return array_namespace(hu).rint(hu).astype(np.int16)
 
 
 def _windowed(hu: Array, recipe: Recipe) -> Array:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from preprocess.arrays import Array, array_namespace
+from preprocess.arrays import Array, array_namespace, to_host
 from preprocess.exceptions import ArrayError
 from preprocess.grid import Roi
 
@@ -31,12 +30,12 @@ class TilePlan:
     overlap and together hold all of the mask."""
 
 
-def plan_tiles(mask: NDArray[np.bool_], *, shape: Sequence[int], margin: Sequence[int]) -> TilePlan:
+def plan_tiles(mask: Array, *, shape: Sequence[int], margin: Sequence[int]) -> TilePlan:
     """Lay tiles over a mask.
 
     Parameters
     ----------
-    mask : (S, R, C) ndarray of bool
+    mask : (S, R, C) array of bool
         Where to look.
     shape : three int
         Voxels of a tile.
@@ -97,10 +96,10 @@ def cut_tiles(volume: Array, starts: Sequence[Triple], shape: Sequence[int]) -> 
     return cut
 
 
-def _spans(mask: NDArray[np.bool_], axis: int, core: int) -> list[tuple[int, int]]:
+def _spans(mask: Array, axis: int, core: int) -> list[tuple[int, int]]:
     """Return the parts of an axis, none longer than a core, that hold what the mask spans."""
     others = tuple(n for n in range(3) if n != axis)
-    held = np.flatnonzero(mask.any(axis=others))
+    held = np.flatnonzero(to_host(mask.any(axis=others)))
     if not held.size:
         return []
     low, high = int(held[0]), int(held[-1]) + 1

@@ -44,3 +44,25 @@ def axis_weights(size: int, spacing_mm: float, target_spacing_mm: float) -> NDAr
     matrix: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     matrix.setflags(write=False)
     return matrix
+
+
+@lru_cache(maxsize=64)
+def axis_taps(
+    size: int, spacing_mm: float, target_spacing_mm: float
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Give `axis_weights` as a kernel reads them: only what is not 0, equally many a voxel.
+
+    Returns
+    -------
+    first : (m,) ndarray of int32
+        Input voxel at which the taps of an output voxel begin; none leaves the axis.
+    weights : (m, taps) ndarray of float32
+        Padded with 0.
+    """
+    matrix = axis_weights(size, spacing_mm, target_spacing_mm)
+    held = matrix != 0
+    begin, end = held.argmax(axis=1), size - held[:, ::-1].argmax(axis=1)
+    taps = int((end - begin).max())
+    first = np.minimum(begin, size - taps)
+    weights = np.take_along_axis(matrix, first[:, None] + np.arange(taps), axis=1)
+    return first.astype(np.int32), np.ascontiguousarray(weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preprocess.arrays import Array, array_namespace
+from preprocess.arrays import Array, array_namespace, to_host
 from preprocess.exceptions import ArrayError
 
 
@@ -57,5 +57,6 @@ def ends_at(volume: Array, percentiles: Sequence[float]) -> tuple[float, float]:
     tuple of float
         Of one more than the lower end where all values between them are the same.
     """
-    low, high = (float(end) for end in array_namespace(volume).percentile(volume, percentiles))
+    ends = to_host(array_namespace(volume).percentile(volume, tuple(percentiles)))
+    low, high = map(float, ends)
     return low, high if high > low else low + 1.0

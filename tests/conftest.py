@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+GPU = Path("/dev/nvidiactl").exists()
+"""Whether the driver of an NVIDIA GPU is here."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -39,9 +42,17 @@ def pytest_report_header() -> list[str]:
     tools = {name: shutil.which(name) or "none" for name in ("strace", "dciodvfy")}
     return [
         f"onescan: python {platform.python_version()}, numpy {numpy.__version__}, "
-        f"{os.cpu_count()} cores, GPU none asked for",
+        f"{os.cpu_count()} cores, GPU {'here' if GPU else 'none: what needs one is deselected'}",
         "tools: " + ", ".join(f"{name} {path}" for name, path in tools.items()),
     ]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none: it is counted as deselected, not skipped."""
+    needs = [] if GPU else [item for item in items if item.get_closest_marker("gpu")]
+    if needs:
+        config.hook.pytest_deselected(items=needs)
+        items[:] = [item for item in items if item not in needs]
 
 
 @pytest.fixture(autouse=True)

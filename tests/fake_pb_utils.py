@@ -29,8 +29,28 @@ class Tensor:
         return self._name
 
     def as_numpy(self) -> Any:
-        """Give the array."""
+        """Give the array; the real stub dies of one that lies on a GPU."""
+        assert self.is_cpu(), f"{self._name} lies on a device"
         return self._array
+
+    def is_cpu(self) -> bool:
+        """Tell whether it lies on the host."""
+        return isinstance(self._array, np.ndarray)
+
+    def to_dlpack(self) -> Any:
+        """Give what a device's library reads."""
+        return self._array
+
+    @classmethod
+    def from_dlpack(cls, name: str, array: Any) -> Tensor:
+        """Make a tensor of a device's memory; of a NumPy array the real stub dies."""
+        assert not isinstance(array, np.ndarray), f"{name} is NumPy's"
+        assert array.__dlpack_device__()[0] == 2, f"{name} is not on a GPU"
+        assert array.flags.c_contiguous, f"{name} is not contiguous"
+        assert array.size, f"{name} is empty"
+        made = cls.__new__(cls)
+        made._name, made._array = name, array
+        return made
 
 
 class TritonError:
@@ -71,7 +91,7 @@ class InferenceResponse:
     def arrays(self) -> dict[str, Any]:
         """Give the arrays by name; ours, the real class has no such thing."""
         assert self._error is None, self._error.message()
-        return {tensor.name(): tensor.as_numpy() for tensor in self._tensors}
+        return {tensor.name(): tensor._array for tensor in self._tensors}
 
 
 class Request:
@@ -103,6 +123,8 @@ class Request:
         self.is_cancelled = cancelled
         self.tensors = {
             name: Tensor(name, np.ascontiguousarray(array))
+            if isinstance(array, np.ndarray)
+            else Tensor.from_dlpack(name, array)
             for name, array in arrays.items()
             if array is not None
         }
@@ -139,7 +161,7 @@ class InferenceRequest:
 
     async def async_exec(self) -> InferenceResponse:
         """Ask; an exception of the function is an error of the model."""
-        arrays = {tensor.name(): tensor.as_numpy() for tensor in self.inputs}
+        arrays = {tensor.name(): tensor._array for tensor in self.inputs}
         try:
             answer = await self.models[self.model_name](**arrays)
         except Exception as error:

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from preprocess.device import Device
 from tests.fake_pb_utils import InferenceRequest, Request, load_model
+from tests.strict_arrays import StrictArray, strict_device
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT.parent / "model_repository/ct_detect/1/model.py"
@@ -136,6 +138,29 @@ def test_a_volume_becomes_marks(model: Any, networks: Networks, organs: dict[str
     # log odds of 0.5 and 0.9 have 0.75 in the middle
     np.testing.assert_allclose(peaks[:, 0], 0.75, atol=1e-6)
     np.testing.assert_allclose(peaks[:, 5:], [[0.2, 0.8]] * tiles, rtol=1e-6)
+
+
+def test_tiles_of_a_device_are_asked_about_on_it(
+    networks: Networks, organs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles and crops never come to the host; the marks are the same."""
+    model = load_model(MODEL)
+    (expected,) = ask(model, request(organs))
+    model.device = Device(strict_device())
+    shown = []
+
+    async def net(volume: Any) -> dict[str, Any]:
+        shown.append(type(volume))
+        return await networks.net(np.empty(volume.shape, np.float32))
+
+    async def crops(crops: Any) -> dict[str, Any]:
+        shown.append(type(crops))
+        return await networks.crops(np.empty(crops.shape, np.float32))
+
+    monkeypatch.setattr(InferenceRequest, "models", {"net": net, "crops": crops})
+    (response,) = ask(model, request(organs))
+    assert set(shown) == {StrictArray}
+    np.testing.assert_allclose(response.arrays()["peaks"], expected.arrays()["peaks"])
 
 
 def test_few_requests_are_under_way_at_once(

@@ -18,6 +18,8 @@ import triton_python_backend_utils as pb_utils
 
 from postprocess.exceptions import PostprocessError
 from postprocess.search import Search, start_search, to_rows
+from preprocess.arrays import to_host
+from preprocess.device import Host, open_device
 from preprocess.exceptions import PreprocessError, RecipeError, RegionError
 from preprocess.organs import open_organs
 from preprocess.posts import DetectionsPost
@@ -38,6 +40,10 @@ STAT = 1
 """Value of it that goes first."""
 
 
+HOST = Host()
+"""Reads what is small."""
+
+
 class AskedModelError(Exception):
     """A model that was asked answered with an error."""
 
@@ -49,6 +55,7 @@ class TritonPythonModel:
         """Refuse a NumPy with which this Triton sends empty tensors."""
         assert np.__version__.startswith("1."), f"NumPy {np.__version__} is not below 2"
         self.turns = Turns(Path(__file__))
+        self.device = open_device(args)
 
     async def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request, an error to the one that caused it."""
@@ -76,7 +83,7 @@ class TritonPythonModel:
         if organs is None:
             raise RegionError("ORGANS is needed to know where to look.")
         search = start_search(
-            _input(request, "grid_hu"),
+            _input(request, "grid_hu", self.device),
             _input(request, "grid_geometry"),
             open_organs(organs[0]),
             channels=recipe.channels,
@@ -90,18 +97,19 @@ class TritonPythonModel:
             lost=(request.is_cancelled, lambda: not is_linked(organs[0])),
         )
         with self.turns.stat() if stat else nullcontext():
-            rows = to_rows(await _search(search, turn))
+            rows = to_rows(await _search(search, turn, self.device))
         return pb_utils.Tensor("peaks", np.ascontiguousarray(rows))
 
 
-async def _search(search: Search, turn: Turn) -> Any:
+async def _search(search: Search, turn: Turn, device: Host) -> Any:
     """Ask about all tiles, then about the crops of what they showed."""
     rows = await _ask(
-        turn, search.post.detector, "volume", search.tiles, search.tile_parts, ("peaks",)
+        turn, device, search.post.detector, "volume", search.tiles, search.tile_parts, ("peaks",)
     )
     peaks = search.candidates([peaks for (peaks,) in rows])
     told = await _ask(
         turn,
+        device,
         search.post.classifier,
         "crops",
         lambda part: search.crops(peaks, part),
@@ -113,6 +121,7 @@ async def _search(search: Search, turn: Turn) -> Any:
 
 async def _ask(
     turn: Turn,
+    device: Host,
     model: str,
     name: str,
     made: Callable[[slice], Any],
@@ -130,7 +139,9 @@ async def _ask(
         async with gate:
             await turn.come()
             try:
-                return await _call(model, pb_utils.Tensor(name, made(part)), outputs)
+                tensor = device.tensor(pb_utils, name, made(part))
+                device.finish()
+                return await _call(model, device, tensor, outputs)
             except BaseException:
                 turn.end()
                 raise
@@ -145,7 +156,7 @@ async def _ask(
     return answers
 
 
-async def _call(model: str, tensor: Any, outputs: tuple[str, ...]) -> tuple[Any, ...]:
+async def _call(model: str, device: Host, tensor: Any, outputs: tuple[str, ...]) -> tuple[Any, ...]:
     """Make one request with a tensor of its own; a shared one ends the whole server."""
     request = pb_utils.InferenceRequest(
         model_name=model, requested_output_names=list(outputs), inputs=[tensor]
@@ -154,7 +165,7 @@ async def _call(model: str, tensor: Any, outputs: tuple[str, ...]) -> tuple[Any,
     if answer.has_error():
         raise AskedModelError(f"{model}: {answer.error().message()}")
     return tuple(
-        np.array(pb_utils.get_output_tensor_by_name(answer, output).as_numpy())
+        np.array(to_host(device.read(pb_utils.get_output_tensor_by_name(answer, output))))
         for output in outputs
     )
 
@@ -163,9 +174,9 @@ def _parameters(request: Any) -> dict[str, Any]:
     return json.loads(request.parameters() or "{}")
 
 
-def _input(request: Any, name: str) -> Any:
+def _input(request: Any, name: str, device: Host = HOST) -> Any:
     tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy()
+    return None if tensor is None else device.read(tensor)
 
 
 def _error(message: str, code: Any) -> Any:

@@ -16,10 +16,10 @@ import triton_python_backend_utils as pb_utils
 
 from preprocess.bank import Banks
 from preprocess.chest_post import ChestPost
+from preprocess.device import Host, open_device
 from preprocess.exceptions import PreprocessError
 from preprocess.prepare import GRID_OUTPUTS, SCAN_OUTPUTS, prepare
 from preprocess.recipe import Recipe
-from preprocess.region import open_slab
 from preprocess.tokens import report_tokens
 
 CLINICAL_OUTPUTS = ("clinical", "tokens")
@@ -38,15 +38,16 @@ class TritonPythonModel:
         own = os.environ.get("ONESCAN_BANKS")
         folder = Path(args.get("model_repository", __file__))
         self.banks = Banks(folder.parent, Path(own) if own else None)
+        self.device = open_device(args)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request, an error to the one that caused it."""
-        return [_answer(request, self.banks) for request in requests]
+        return [_answer(request, self.banks, self.device) for request in requests]
 
 
-def _answer(request: Any, banks: Banks) -> Any:
+def _answer(request: Any, banks: Banks, device: Host) -> Any:
     try:
-        return pb_utils.InferenceResponse(_outputs(request, banks))
+        return pb_utils.InferenceResponse(_outputs(request, banks, device))
     except PreprocessError as error:
         return _error(str(error), pb_utils.TritonError.INVALID_ARG)
     except Exception as error:
@@ -55,7 +56,7 @@ def _answer(request: Any, banks: Banks) -> Any:
         )
 
 
-def _outputs(request: Any, banks: Banks) -> list[Any]:
+def _outputs(request: Any, banks: Banks, device: Host) -> list[Any]:
     wanted = request.requested_output_names()
     recipe = Recipe.from_json(_input(request, "RECIPE")[0])
     arrays = {name: _clinical(request, name) for name in CLINICAL_OUTPUTS if name in wanted}
@@ -63,21 +64,24 @@ def _outputs(request: Any, banks: Banks) -> list[Any]:
         arrays |= {name: a for name, a in _bank(recipe, banks).items() if name in wanted}
     if any(name in wanted for name in (*GRID_OUTPUTS, *SCAN_OUTPUTS)):
         prepared = prepare(
-            _slab(request),
+            _slab(request, device),
             geometry=_input(request, "GEOMETRY"),
             roi=_input(request, "ROI"),
             recipe=recipe,
             wanted=wanted,
         )
         arrays |= {name: getattr(prepared, name) for name in wanted if hasattr(prepared, name)}
-    return [pb_utils.Tensor(name, np.ascontiguousarray(a)) for name, a in arrays.items()]
+    tensors = [device.tensor(pb_utils, name, array) for name, array in arrays.items()]
+    device.finish()
+    return tensors
 
 
-def _slab(request: Any) -> Any:
-    source, volume = _input(request, "SOURCE"), _input(request, "VOLUME")
+def _slab(request: Any, device: Host) -> Any:
+    source = _input(request, "SOURCE")
+    volume = pb_utils.get_input_tensor_by_name(request, "VOLUME")
     if (source is None) == (volume is None):
         raise PreprocessError("give exactly one of SOURCE and VOLUME.")
-    return open_slab(source[0]) if volume is None else volume
+    return device.slab(source[0]) if volume is None else device.read(volume)
 
 
 def _bank(recipe: Recipe, banks: Banks) -> dict[str, Any]:
