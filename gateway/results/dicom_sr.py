@@ -254,7 +254,8 @@ class _Report:
             if value is not None and key in check["units"]
         ]
         if check["score"] is not None:
-            measured.insert(0, _measurement(own_code("score"), check["score"], "1"))
+            unit = (check["thresholds"] or {}).get("unit") or "1"
+            measured.insert(0, _measurement(own_code("score"), check["score"], unit))
         measured += [
             _measurement(own_code(said["rule"]), said["value"], "1")
             for said in check["assessments"]

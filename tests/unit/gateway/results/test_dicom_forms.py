@@ -223,6 +223,19 @@ def test_no_uid_is_met_in_another_tenant_version_or_screening() -> None:
     assert len(kinds) == 3 * len(cases)
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "unit"), [({"unit": "%", "score": "pdff_percent"}, "%"), (None, "1")]
+)
+def test_a_score_has_the_unit_of_its_thresholds(thresholds: Any, unit: str) -> None:
+    """A fat fraction is no probability."""
+    checks = [check_result("liver", score=20.3, thresholds=thresholds)]
+    report = read(unsigned_sr(screened(checks=checks)[0]))
+    [score] = named(report, "Score")
+    [measured] = score.MeasuredValueSequence
+    assert measured.NumericValue == 20.3
+    assert measured.MeasurementUnitsCodeSequence[0].CodeValue == unit
+
+
 def test_the_report_says_what_the_result_says() -> None:
     """States, reasons, measures with units, categories, tracking, algorithms, words."""
     case, _ = screened(placed_slices(SpecificCharacterSet="ISO_IR 192"))
