@@ -1,0 +1,1 @@
+"""Faults at random, but from a seed, on the whole embedded server under load."""
