@@ -28,6 +28,8 @@ RUN mkdir /wheels \
  && cp constraints.txt /wheels/ \
  && pip install --no-cache-dir --constraint constraints.txt --requirement /wheels/build.txt
 COPY gateway gateway
+COPY loadtests/__init__.py loadtests/
+COPY loadtests/capacity loadtests/capacity
 COPY model_repository model_repository
 COPY networks networks
 COPY postprocess postprocess

@@ -9,6 +9,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + OtherEngineError               an engine of another GPU or TensorRT
     + NetworkRefusedError            a network of others that does not keep the contract
       - NetworkCodeError             a file that can run code
+    + CapacityFileError              a file of the capacity simulation
   x RequestError                     4xx, the caller can fix it
     + UnauthorizedError              401
       - InvalidTokenError            401, a token of the identity provider
@@ -176,6 +177,12 @@ class NetworkCodeError(NetworkRefusedError):
     """A file of the network can run code, which was not asked for."""
 
     code = "import.code"
+
+
+class CapacityFileError(UsageError):
+    """A file of the capacity simulation is not as it has to be."""
+
+    code = "capacity.file"
 
 
 # --- requests -------------------------------------------------------------------------

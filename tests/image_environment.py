@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 
-OURS = {"gateway", "model_repository", "networks", "postprocess", "preprocess"}
+OURS = {"gateway", "loadtests", "model_repository", "networks", "postprocess", "preprocess"}
 """Packages of the wheel; tests are none of them."""
 
 

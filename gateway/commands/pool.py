@@ -1,4 +1,4 @@
-"""``onescan pool``: what the cluster's pools are, do and cost; drain a pod or a pool."""
+"""``onescan pool``: what the cluster's pools are, do and cost; drain one; how many it takes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import math
 import sys
 from typing import Any
 
+from gateway.commands import pool_capacity
 from gateway.commands.output import as_json
 from gateway.exceptions import UsageError
 from gateway.settings import Settings
 
 NAME = "pool"
-HELP = "show pools, pods, queue, GPU use and cost in a Kubernetes cluster; drain, resume"
+HELP = "show pools, pods, queue, GPU use and cost in a Kubernetes cluster; drain, resume, capacity"
 
 WAIT_SECONDS = 600.0
 """Twice the longest study."""
@@ -35,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     drain = verbs.add_parser("drain", help="take nothing more, wait, then delete or scale")
     resume = verbs.add_parser("resume", help="take screenings again")
+    pool_capacity.add_arguments(
+        verbs.add_parser("capacity", help="how many GPUs for so many studies a day, simulated")
+    )
     for verb in (drain, resume):
         verb.add_argument("name", metavar="POD|POOL", help="pod/NAME or pool/NAME where both exist")
         verb.add_argument(
@@ -59,11 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Show, drain or resume."""
+    """Show, drain, resume or simulate."""
     if args.verb == "drain":
         return _drain(args, settings)
     if args.verb == "resume":
         return _resume(args, settings)
+    if args.verb == "capacity":
+        return pool_capacity.capacity(args)
     return _show(args, settings)
 
 

@@ -100,7 +100,9 @@ def test_the_context_makes_a_whole_wheel(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     [wheel] = (tmp_path / "wheels").glob("onescan-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {file for file in files if file.startswith(("gateway/", "model_repository/"))}
+    whole = ("gateway/", "model_repository/", "loadtests/capacity/", "loadtests/__init__.py")
+    expected = {file for file in files if file.startswith(whole)}
     assert expected
     assert sorted(expected - names) == []
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
+    assert not [name for name in names if name.startswith("loadtests/bench")]
