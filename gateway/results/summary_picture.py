@@ -35,6 +35,8 @@ _LUNG, _BONE, _SOFT = (-600.0, 1500.0), (400.0, 1800.0), (40.0, 400.0)
 WINDOWS = {"39607008": _LUNG, "816094009": _LUNG, "272673000": _BONE}
 """Centre and width, HU, by the SNOMED CT code of a check's site."""
 
+_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "H": "F", "F": "H"}
+
 _SIGNS = {
     "positive": "POSITIVE",
     "negative": "negative",
@@ -102,7 +104,12 @@ def annotated_slice(
         top, left, bottom, right = (factor * (edge + 0.5) for edge in box)  # centres of pixels
         draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=BLACK, width=1)
         draw.rectangle((left, top, right, bottom), outline=WHITE, width=1)
-        draw.text((left, max(0, bottom + 2)), lesion_name(check, lesion), WHITE, font=_font(14))
+        _label(draw, (left, max(0, bottom + 2)), lesion_name(check, lesion))
+    to_right, downwards = directions(frame)
+    _label(draw, (4, rows / 2 - 8), _OPPOSITE[to_right])
+    _label(draw, (columns - 16, rows / 2 - 8), to_right)
+    _label(draw, (columns / 2 - 5, 2), _OPPOSITE[downwards])
+    _label(draw, (columns / 2 - 5, rows - 20), downwards)
     _write(draw, rows + 4, NOT_FOR_CLINICAL_USE, size=16, left=8)
     _write(draw, rows + 24, f"OneScan: {check['check']} {_SIGNS[check['state']]}", size=14, left=8)
     for number, text in enumerate(_wrapped(check["text"]["en"], 78, 2)):
@@ -127,6 +134,19 @@ def box_on(lesion: Mapping[str, Any], frame: Frame) -> tuple[float, float, float
     return float(row.min()), float(column.min()), float(row.max()), float(column.max())
 
 
+def directions(frame: Frame) -> tuple[str, str]:
+    """Give the letters of growing column and of growing row: L, R, P, A, H or F.
+
+    PS3.3 C.7.6.1.1.1, *Patient Orientation*, its first letter.
+    """
+    plane = plane_affine(frame)
+    found = []
+    for along in (plane[:, 1], plane[:, 0]):
+        axis = int(np.argmax(np.abs(along)))
+        found.append("LPH"[axis] if along[axis] > 0 else "RAF"[axis])
+    return found[0], found[1]
+
+
 def _around(lesion: Mapping[str, Any]) -> list[list[float]]:
     """Give a box of 10 mm where a lesion has none."""
     reach = 0.5 * (lesion["long_diameter_mm"] or 10.0)
@@ -146,6 +166,11 @@ def _lines(check: Mapping[str, Any]) -> list[tuple[str, int]]:
         head += f" ({check['reason'].replace('_', ' ')})"
     said = textwrap.wrap(check["text"]["en"], _LETTERS)
     return [(head, shade), *(("    " + text, GREY) for text in said)]
+
+
+def _label(draw: ImageDraw, at: tuple[float, float], text: str) -> None:
+    """Write on a picture: white in black, to be read on bone and on lung."""
+    draw.text(at, text, WHITE, font=_font(14), stroke_width=1, stroke_fill=BLACK)
 
 
 def _write(
