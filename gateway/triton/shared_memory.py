@@ -3,12 +3,14 @@
 The decoded volume, and the label map of anatomy beside it. A region is named for its home, its
 owner (pid and start time) and itself, is opened by that name only, is never used again, and is
 unlinked when closed. Its owner's death leaves it behind; `sweep` removes what is provably ours
-and has no living owner.
+and has no living owner. An owner holds a lock as long as it lives, since in another container its
+pid says nothing.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -92,9 +94,10 @@ class SharedArray(Generic[Voxel]):
 
     dtype: Any
 
-    def __init__(self, name: str, array: NDArray[Voxel]) -> None:
+    def __init__(self, name: str, array: NDArray[Voxel], lock: int) -> None:
         self.name = name
         self.array = array
+        self._lock = lock
 
     @classmethod
     def create(cls, shape: tuple[int, int, int], *, home: Path) -> Self:
@@ -130,27 +133,28 @@ class SharedArray(Generic[Voxel]):
             ]
         )
         size = np.dtype(cls.dtype).itemsize * shape[0] * shape[1] * shape[2]
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(SHM / name, flags, 0o600)
+        descriptor = _create_locked(SHM / name)
         try:
             os.posix_fallocate(descriptor, 0, size)
             buffer = mmap.mmap(descriptor, size)
         except OSError as error:
             (SHM / name).unlink(missing_ok=True)
+            os.close(descriptor)
             if error.errno in (errno.ENOSPC, errno.ENOMEM):
                 raise StorageFullError(
                     f"/dev/shm has no room for a volume of {size / 1e6:.0f} MB."
                 ) from error
             raise
-        finally:
-            os.close(descriptor)
-        return cls(name, np.frombuffer(buffer, dtype=cls.dtype).reshape(shape))
+        return cls(name, np.frombuffer(buffer, dtype=cls.dtype).reshape(shape), descriptor)
 
     def close(self) -> None:
         """Unlink the region; the memory goes with its last mapping."""
         with suppress(FileNotFoundError):
             (SHM / self.name).unlink()
         self.array = np.zeros((0, 0, 0), self.dtype)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def __enter__(self) -> Self:
         return self
@@ -211,7 +215,24 @@ def sweep(home: Path) -> int:
         with suppress(OSError, ValueError):
             _, pid, start_ticks, _ = path.name.rsplit("-", 3)
             ours = path.lstat().st_uid == os.geteuid()
-            if ours and not ProcessIdentity(int(pid), int(start_ticks)).alive():
+            if not ours or ProcessIdentity(int(pid), int(start_ticks)).alive():
+                continue
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
                 swept += 1
+            finally:
+                os.close(descriptor)
     return swept
+
+
+def _create_locked(path: Path) -> int:
+    """Create a region and lock it; one that was swept between the two is made again."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)

@@ -31,6 +31,7 @@ from gateway.store.queue import TASK, make_pool_queues
 from gateway.triton.client import TritonClient
 from gateway.triton.readiness import Readiness
 from gateway.triton.restart import restart_triton
+from gateway.triton.shared_memory import sweep
 from gateway.worker.attempt import Workshop, run_attempt
 from gateway.worker.heart import Heart
 from gateway.worker.pool import Pool
@@ -100,6 +101,8 @@ async def run_worker(
         database = await stack.enter_async_context(
             Database(settings.store.database_url, size=settings.store.pool_size)
         )
+        if swept := await asyncio.to_thread(sweep, settings.home):
+            log.warning("onescan.worker.regions_swept", count=swept)  # of a worker that was killed
         if triton is None:
             ours = [m for m in manifests.values() if not m.is_check or m.name in pool.checks]
             ensembles = [m.ensemble for m in ours if m.ensemble]

@@ -102,3 +102,44 @@ def test_sweep_unlinks_what_lost_its_owner_and_nothing_else(tmp_path: Path) -> N
         assert leftovers(home) == [living.name]
     assert leftovers(other) == [orphans[1]]
     assert sweep(other) == 1
+
+
+ELSEWHERE = """
+import os, sys
+from pathlib import Path
+from gateway.runtime.processes import ProcessIdentity
+from gateway.triton import shared_memory
+shared_memory.ProcessIdentity.of = lambda pid: ProcessIdentity(1, 1)  # its pid over there
+region = shared_memory.SharedVolume.create((1, 1, 1), home=Path(sys.argv[1]))
+print(region.name, flush=True)
+sys.stdin.readline()
+if sys.argv[2] == "close":
+    region.close()
+else:
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(("end", "left"), [("close", 0), ("die", 1)])
+def test_sweep_spares_an_owner_in_another_container(tmp_path: Path, end: str, left: int) -> None:
+    """Its pid is nobody's here, but it holds its lock; dead or done it holds none."""
+    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path), end]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        name = owner.stdout.readline().strip()
+        assert sweep(tmp_path) == 0
+        assert leftovers(tmp_path) == [name]
+        owner.communicate("\n")
+    assert len(leftovers(tmp_path)) == left
+    assert sweep(tmp_path) == left
+    assert leftovers(tmp_path) == []
+
+
+def test_a_closed_region_holds_no_descriptor(tmp_path: Path) -> None:
+    """A worker opens thousands of them."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        SharedVolume.create((1, 1, 1), home=tmp_path).close()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -26,6 +27,7 @@ from gateway.instance import Instance
 from gateway.intake.header import read_header
 from gateway.log import Scrubber, configure_logging
 from gateway.results.json import schema, screening_result
+from gateway.runtime.janitor import leftovers
 from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import Settings, StoreSettings, TritonSettings, WorkerSettings
 from gateway.store import screenings
@@ -372,6 +374,22 @@ async def test_a_failing_model_fails_the_check_and_not_the_screening(bench: Benc
         shown = await bench.ended(row)
     assert (shown["state"], shown["attempt"]) == ("done", 1)
     assert [(c["state"], c["reason"]) for c in shown["checks"]] == [("failed", "model_failed")]
+
+
+async def test_a_worker_sweeps_what_a_killed_one_left_in_shared_memory(bench: Bench) -> None:
+    """A volume is hundreds of MB, and nobody else would ever take it away."""
+    home = bench.settings.home
+    killed = (
+        "import os, sys; from pathlib import Path;"
+        "from gateway.triton.shared_memory import SharedVolume;"
+        "volume = SharedVolume.create((1, 1, 1), home=Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    )
+    await (await asyncio.create_subprocess_exec(sys.executable, "-c", killed, str(home))).wait()
+    assert len(leftovers(home)) == 1
+    row = await bench.order()
+    async with bench.worker(FakeTriton().script("anatomy", anatomy_inference())):
+        await bench.ended(row)
+    assert leftovers(home) == []
 
 
 async def test_what_crashes_every_attempt_fails_visibly(bench: Bench) -> None:
