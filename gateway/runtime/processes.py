@@ -19,6 +19,9 @@ MARKER = "_ONESCAN_RUN"
 """Environment variable that every child carries; its value is the digest of the home.
 It starts with an underscore because settings refuse unknown ``ONESCAN_`` names."""
 
+NAME_BYTES = 15
+"""What the kernel keeps of a program's name."""
+
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -135,6 +138,30 @@ def end_session(session: int, digest: str, timeout_seconds: float = 1.0) -> None
         time.sleep(0.02)
 
 
+def reap(sessions: set[int], programs: set[str], *, spare: set[int]) -> int:
+    """Reap dead processes that have come to us from a dead child; give their number.
+
+    Parameters
+    ----------
+    sessions : set of int
+        Numbers of sessions that our dead children led.
+    programs : set of str
+        Names of programs whose processes lead sessions of their own, as PostgreSQL's do.
+    spare : set of int
+        Pids of children that somebody waits for.
+    """
+    names = {name[:NAME_BYTES] for name in programs}
+    reaped = 0
+    for pid in _pids(None):
+        stat = _stat(pid)
+        if stat is None or stat[0] != "Z" or int(stat[1]) != os.getpid() or pid in spare:
+            continue
+        if int(stat[3]) in sessions or _name(pid) in names:
+            with suppress(ChildProcessError):
+                reaped += os.waitpid(pid, os.WNOHANG)[0] == pid
+    return reaped
+
+
 def kill_and_wait(processes: list[ProcessIdentity], timeout_seconds: float = 5.0) -> None:
     """SIGKILL the processes and wait until they are gone; a stopped process dies too."""
     for process in processes:
@@ -170,3 +197,10 @@ def _stat(pid: int) -> list[str] | None:
     except OSError:
         return None
     return text[text.rindex(")") + 2 :].split()
+
+
+def _name(pid: int) -> str:
+    try:
+        return (PROC / str(pid) / "comm").read_text().rstrip("\n")
+    except OSError:
+        return ""

@@ -25,7 +25,7 @@ from pathlib import Path
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime import launch
 from gateway.runtime.home import Home
-from gateway.runtime.processes import MARKER, ProcessIdentity, end_session
+from gateway.runtime.processes import MARKER, ProcessIdentity, end_session, reap
 
 log = logging.getLogger("onescan.runtime")
 
@@ -40,6 +40,9 @@ LAST_DELAY_SECONDS = 30.0
 
 STABLE_SECONDS = 60.0
 """A child that lived so long starts again without waiting."""
+
+REAP_SECONDS = 2.0
+"""Between two looks for dead processes that a dead child has left to us."""
 
 PROBE_SECONDS = 0.05
 """Between two readiness probes."""
@@ -100,6 +103,8 @@ class Supervisor:
         self.restarts: dict[str, int] = {}
         self._running: list[_Running] = []
         self._stopping = False
+        self._ended_sessions: set[int] = set()
+        self._reaper: asyncio.Task[None] | None = None
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
     async def start(self, child: Child) -> None:
@@ -115,11 +120,17 @@ class Supervisor:
         self.restarts[child.name] = 0
         await self._until_ready(running)
         running.watcher = asyncio.create_task(self._keep_up(running), name=f"keep {child.name} up")
+        if self._reaper is None:
+            self._reaper = asyncio.create_task(self._reap(), name="reap")
         log.info("onescan.runtime.started name=%s pid=%d", child.name, running.process.pid)
 
     async def stop(self) -> None:
         """Stop all children, last started first, and leave nothing of them behind."""
         self._stopping = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+            await asyncio.gather(self._reaper, return_exceptions=True)
+            self._reaper = None
         while self._running:
             running = self._running.pop()
             if running.watcher is not None:
@@ -200,6 +211,7 @@ class Supervisor:
                 running.process.returncode,
                 delay,
             )
+            self._ended_sessions.add(running.process.pid)
             end_session(running.process.pid, self.home.digest)
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_DELAY_SECONDS)
@@ -214,6 +226,19 @@ class Supervisor:
                 await self._end(running)
             else:
                 log.info("onescan.runtime.restarted name=%s", running.child.name)
+
+    async def _reap(self) -> None:
+        """Leave no zombie of what was slow to die, or leads a session of its own."""
+        while True:
+            await asyncio.sleep(REAP_SECONDS)
+            children = {running.process.pid for running in self._running}
+            programs = {
+                name
+                for running in self._running
+                if (name := Path(running.child.command[0]).name) != Path(sys.executable).name
+            }
+            if self._ended_sessions:
+                reap(self._ended_sessions - children, programs, spare=children)
 
     async def _end(self, running: _Running) -> None:
         process, child = running.process, running.child

@@ -19,7 +19,7 @@ import pytest
 from gateway.exceptions import RuntimeFailure
 from gateway.runtime import janitor
 from gateway.runtime.home import Home, discard
-from gateway.runtime.processes import ProcessIdentity, marked
+from gateway.runtime.processes import ProcessIdentity, kill_and_wait, marked
 from gateway.runtime.supervisor import Child, Supervisor
 
 WAIT_SECONDS = 10.0
@@ -147,6 +147,26 @@ async def test_stop_leaves_no_grandchild(home: Home, tmp_path: Path) -> None:
     await eventually(lambda: not Path(f"/proc/{grandchild}").exists())
     await supervisor.stop()
     assert marked(home.digest, {os.geteuid()}) == []
+
+
+async def test_what_a_dead_child_left_to_us_leaves_no_zombie(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    """PostgreSQL's processes lead sessions of their own and end after their parent."""
+    pid_file = tmp_path / "pid"
+    script = f"setsid sh -c 'echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; sleep 1000' &"
+    await supervisor.start(shell("parent", f"{script} wait", pid_file))
+    left = int(pid_file.read_text())
+    bystander = run("true")
+    os.kill(supervisor.pid("parent"), signal.SIGKILL)
+    await eventually(lambda: supervisor.restarts["parent"] == 1)
+    os.kill(left, signal.SIGKILL)
+    await eventually(lambda: not Path(f"/proc/{left}").exists())
+    assert Path(f"/proc/{bystander.pid}/stat").read_text().split()[2] == "Z"  # not ours to reap
+    with bystander:
+        assert bystander.wait() == 0
+    await supervisor.stop()
+    kill_and_wait(marked(supervisor.home.digest, {os.geteuid()}))  # it has started another one
 
 
 async def test_children_carry_only_their_own_environment(
