@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from loadtests.chaos.ledger import ACKNOWLEDGED, Sent, balanced, sums
 
-STAT_SECONDS = 15.0
-"""A stat study that is sent once the server has recovered, while routine ones come; as the 95th
-percentile of ``[small.p95_seconds]`` in targets.toml."""
+STAT_SECONDS = 30.0
+"""A stat study that is sent once the server has recovered, while routine ones come: twice the 95th
+percentile of ``[small.p95_seconds]`` in targets.toml, since this one is a single study."""
 
 RECOVERY_SECONDS = 90.0
 """From a fault's end until a stat study that was sent then is finished. A child that was killed

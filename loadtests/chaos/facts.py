@@ -24,8 +24,9 @@ from loadtests.chaos.server import CHILDREN, SHM, Server
 
 POSTGRES_REGIONS = "PostgreSQL."
 
-CALM_SECONDS = 8.0
-"""What ends by itself, such as a probe's own region or a process that was just killed."""
+CALM_SECONDS = 15.0
+"""What ends by itself, such as a probe's own region or a process that was just killed. The same
+one has to be there all the time to count."""
 
 OPEN = """
 SELECT (SELECT count(*) FROM screenings WHERE state NOT IN ('done', 'failed', 'cancelled'))
@@ -123,30 +124,39 @@ async def gather(
     stat_seconds: float,
     recovery_seconds: float,
 ) -> Facts:
-    """Look at everything; what does not become calm is what is wrong."""
+    """Look at everything; what is wrong all the time is what is wrong."""
     deadline = time.monotonic() + CALM_SECONDS
-    while True:
-        found, missing = await asyncio.to_thread(processes, server)
-        studies, kinds = await asyncio.to_thread(regions, server)
-        more = {kind: count - before.get(kind, 0) for kind, count in kinds.items()}
-        orphans = [process for process in found if not process.child]
-        calm = not (missing or studies or orphans or any(n > 0 for n in more.values()))
-        if calm or time.monotonic() > deadline:
-            break
+    studies, more, strange, missing = await asyncio.to_thread(_seen, server, before)
+    while (studies or more or strange or missing) and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
+        again = await asyncio.to_thread(_seen, server, before)
+        studies &= again[0]
+        more = {kind: min(n, again[1][kind]) for kind, n in more.items() if kind in again[1]}
+        strange &= again[2]
+        missing &= again[3]
     rows = await asyncio.to_thread(ask, server, SCREENINGS)
     kept = await asyncio.to_thread(ask, server, INSTANCES)
     return Facts(
         instances={row["study"]: row["instances"] for row in kept},
         screenings=[_screened(row) for row in rows],
-        processes=found,
-        missing=missing,
+        processes=sorted(strange, key=lambda process: process.pid),
+        missing=sorted(missing),
         damaged=damaged,
-        regions=studies,
+        regions=sorted(studies),
         more_regions=more,
         stat_seconds=stat_seconds,
         recovery_seconds=recovery_seconds,
     )
+
+
+def _seen(
+    server: Server, before: Mapping[str, int]
+) -> tuple[set[str], dict[str, int], set[Process], set[str]]:
+    """Look once: regions of studies, other regions more than before, orphans, missing children."""
+    found, missing = processes(server)
+    studies, kinds = regions(server)
+    more = {kind: n for kind, count in kinds.items() if (n := count - before.get(kind, 0)) > 0}
+    return set(studies), more, {one for one in found if not one.child}, set(missing)
 
 
 def _screened(row: Mapping[str, Any]) -> Screened:

@@ -232,8 +232,11 @@ async def _damaged(scene: Scene, entries: Sequence[Sent]) -> list[str]:
         return []
     entry = scene.random.choice(kept)
     _, body = studies.fresh(scene.templates[entry.template], entry.seed)
+    sent = studies.parts(body)
+    if entry.via == "dimse":  # the file meta information is the listener's own
+        sent = [studies.data_set(file)[1] for file in sent]
     there = await scene.traffic.fetched(entry.study)
-    return [] if all(file in there for file in studies.parts(body)) else [entry.study]
+    return [] if all(part in there for part in sent) else [entry.study]
 
 
 def left(steps: Sequence[Step], done: Sequence[Outcome]) -> list[Step]:

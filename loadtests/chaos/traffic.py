@@ -44,6 +44,9 @@ AGAIN_SECONDS = 0.5
 
 POLL_SECONDS = 0.5
 
+FETCHES = 5
+"""Attempts at retrieving a study."""
+
 
 @dataclass
 class Traffic:
@@ -157,13 +160,16 @@ class Traffic:
         return took
 
     async def fetched(self, study: str) -> bytes:
-        """Retrieve a study as it is kept; empty when that does not work."""
+        """Retrieve a study as it is kept; empty when that does not work however often."""
         assert self._session is not None
         accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
         where = f"{self.url}/dicomweb/studies/{study}"
-        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-            async with self._session.get(where, headers={"Accept": accept}) as answer:
-                return await answer.read() if answer.status == 200 else b""
+        for _ in range(FETCHES):
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with self._session.get(where, headers={"Accept": accept}) as answer:
+                    if answer.status == 200:
+                        return await answer.read()
+            await asyncio.sleep(AGAIN_SECONDS)
         return b""
 
     async def _ask(self, entry: Sent, path: str, **given: Any) -> dict[str, Any] | None:
