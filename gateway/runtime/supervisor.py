@@ -80,6 +80,9 @@ class Child:
     before_start: Callable[[], None] = field(default=_nothing)
     """Sweeps what an earlier life of the child left; called before every start and at the end."""
 
+    refuse_start: Callable[[], None] = field(default=_nothing)
+    """Raises RuntimeFailure while the child must not be started; called before every start."""
+
 
 @dataclass(slots=True)
 class _Running:
@@ -168,6 +171,7 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         child.before_start()
+        child.refuse_start()
         path = self.home.logs / f"{child.name}.log"
         if path.exists():
             path.replace(path.with_suffix(".log.1"))

@@ -20,6 +20,7 @@ from gateway.runtime.supervisor import Child, Supervisor, program
 from gateway.runtime.triton_command import served_models, triton_command
 from gateway.settings import TritonSettings
 from gateway.triton.client import TritonClient
+from gateway.triton.repository import model_digest, model_files
 
 SOCKET = "triton"
 """Triton names the socket ``<this>:<port>``."""
@@ -59,6 +60,7 @@ class EmbeddedTriton:
         self._own = Supervisor(home) if supervisor is None else None
         self._supervisor = supervisor or self._own
         self._sockets = home.sockets
+        self._files: dict[Path, str] = {}
 
     @property
     def url(self) -> str:
@@ -73,8 +75,10 @@ class EmbeddedTriton:
         RuntimeFailure
             When the wheel does not fit this Python, or a model does not load.
         """
-        if not served_models(self.model_repository):
+        served = served_models(self.model_repository)
+        if not served:
             raise RuntimeFailure(f"There is no model in {self.model_repository}.")
+        self._files = model_files(self.model_repository, served)
         package = wheel()
         backends = self.make_backends(package)
         supervisor = self._supervisor
@@ -88,6 +92,7 @@ class EmbeddedTriton:
                 start_timeout_seconds=self.settings.start_timeout_seconds,
                 stop_timeout_seconds=self.settings.exit_timeout_seconds + 2.0,
                 before_start=self._sweep,
+                refuse_start=self._refuse_changed_files,
             )
         )
         return self.url
@@ -154,6 +159,19 @@ class EmbeddedTriton:
     def _sweep(self) -> None:
         sweep_triton(self.home)
         (self._sockets / f"{SOCKET}:{PORT}").unlink(missing_ok=True)
+
+    def _refuse_changed_files(self) -> None:
+        """Refuse weights other than those of the first start.
+
+        Results name the digest that a model had then, and a block that went bad since would
+        change them silently.
+        """
+        for path, digest in self._files.items():
+            if not path.is_file() or model_digest(path) != digest:
+                raise RuntimeFailure(
+                    f"{path} has changed since this server started; "
+                    "put it back, or restart the server to take it as it is."
+                )
 
 
 def wheel() -> Path:

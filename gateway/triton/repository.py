@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def model_digest(path: Path) -> str:
     """Give the sha256 of a model file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_files(repository: Path, models: Iterable[str]) -> dict[Path, str]:
+    """Give the sha256 of every file of weights that these models may load, by path."""
+    paths = [path for name in models for path in (repository / name).glob("[1-9]*/model.*")]
+    return {path: model_digest(path) for path in sorted(paths) if path.suffix != ".py"}
 
 
 def describe(repository: Path) -> list[dict[str, Any]]:

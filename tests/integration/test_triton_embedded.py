@@ -240,6 +240,29 @@ async def test_a_model_that_does_not_load_is_named(
         await EmbeddedTriton(supervisor.home, SETTINGS, repository, supervisor).start()
 
 
+async def test_weights_that_went_bad_are_not_served(supervisor: Supervisor, tmp_path: Path) -> None:
+    """They would change results in silence; put back, Triton comes back with them."""
+    repository = write_double(tmp_path / "models")
+    file = repository / "double" / "1" / "model.onnx"
+    kept = file.read_bytes()
+    async with TritonClient(
+        await EmbeddedTriton(supervisor.home, SETTINGS, repository, supervisor).start()
+    ) as client:
+        damaged = kept.replace(b"sum", b"som")  # another name for an inner tensor: it still loads
+        assert damaged != kept
+        file.write_bytes(damaged)
+        os.kill(supervisor.pid("triton"), signal.SIGKILL)
+        deadline = time.monotonic() + BACK_SECONDS
+        while supervisor.restarts["triton"] < 2:  # the second one follows a refusal
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert not await client.server_ready()
+        file.write_bytes(kept)
+        while not await client.server_ready():
+            assert time.monotonic() < deadline + BACK_SECONDS
+            await asyncio.sleep(0.05)
+
+
 async def test_an_empty_repository_is_refused(supervisor: Supervisor, tmp_path: Path) -> None:
     """A server of nothing is a mistake in the settings."""
     with pytest.raises(RuntimeFailure, match="no model in"):
