@@ -6,12 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
+import onnx
+
 from gateway.settings import ROOT
 
 SERVED = ("anatomy", "anatomy_net", "ct_preprocess", "ct_postprocess", "liver", "liver_net")
 """Enough for the check ``liver``: a run is about what fails around the networks."""
 
 CHECK = "liver"
+
+BLOCK_BYTES = 64 * 1024
+"""Of weights that are turned over."""
 
 POISON_HU = 3000
 """A study is poison when the first voxel of every slice is at least as dense; there is air else."""
@@ -49,6 +54,18 @@ def corrupt(file: Path) -> bytes:
     quarter = len(kept) // 4
     bad = bytes(byte ^ 0xFF for byte in kept[quarter : 2 * quarter])
     _replace(file, kept[:quarter] + bad + kept[2 * quarter :])
+    return kept
+
+
+def corrupt_weights(file: Path) -> bytes:
+    """Turn over a block in the middle of the largest tensor: it still loads; gives what it was."""
+    kept = file.read_bytes()
+    tensors = onnx.load_from_string(kept).graph.initializer
+    largest = max((bytes(tensor.raw_data) for tensor in tensors), key=len)
+    middle = kept.index(largest) + len(largest) // 2
+    block = kept[middle : middle + BLOCK_BYTES]
+    bad = bytes(byte ^ 0x20 for byte in block)
+    _replace(file, kept[:middle] + bad + kept[middle + len(block) :])
     return kept
 
 

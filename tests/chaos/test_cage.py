@@ -7,13 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from loadtests.chaos.cage import Cage, SmallDisk, may_mount
 from loadtests.chaos.clocks import Clock
-from loadtests.chaos.models import corrupt, repair
+from loadtests.chaos.models import corrupt, corrupt_weights, repair
 from loadtests.chaos.studies import data_set, parts
 from loadtests.fresh import BOUNDARY
+from tests.tiny_repository import write_double
 
 SMALL_BYTES = 4 * 1024**2
 
@@ -86,6 +89,20 @@ def test_a_corrupt_file_has_its_length_and_is_repaired(tmp_path: Path) -> None:
     assert sum(a != b for a, b in zip(damaged, kept, strict=True)) == 50
     repair(file, kept)
     assert file.read_bytes() == bytes(range(200))
+
+
+def test_corrupt_weights_still_load(tmp_path: Path) -> None:
+    """The network is there, and says something else."""
+    file = write_double(tmp_path).joinpath("double", "1", "model.onnx")
+    model = onnx.load(file)
+    weights = onnx.numpy_helper.from_array(np.arange(100_000, dtype=np.float32), "weights")
+    model.graph.initializer.append(weights)
+    onnx.save(model, file)
+    kept = corrupt_weights(file)
+    assert kept != file.read_bytes()
+    *_, damaged = onnx.load(file).graph.initializer
+    values = onnx.numpy_helper.to_array(damaged)
+    assert 10_000 < (values != np.arange(100_000)).sum() < 20_000
 
 
 def test_a_body_is_taken_apart_into_what_c_store_needs() -> None:

@@ -10,6 +10,7 @@ ASKED_FOR = (
     *("stop_api", "stop_worker", "stop_triton", "stop_stub", "stop_postgres", "stop_dimse"),
     *("full_disk", "full_database_disk", "full_shm", "s3_errors", "s3_down", "s3_slow", "s3_cut"),
     *("cut_api", "cut_dimse", "clock_forward", "clock_back", "clock_skew", "corrupt_model"),
+    "corrupt_weights",
     *("poison_study", "slow_clients", "half_open_dimse"),
 )
 

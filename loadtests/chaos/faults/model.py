@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,13 +24,14 @@ ISOLATED_SECONDS = 150.0
 
 @dataclass(frozen=True)
 class Corrupt(Fault):
-    """Damage a network's weights and have Triton load them."""
+    """Damage a network's file and have Triton load it."""
 
+    damage: Callable[[Path], bytes] = models.corrupt
     kept: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     async def strike(self, scene: Scene) -> None:
         """Damage, and kill Triton, which reads its models only when it starts."""
-        self.kept.append(models.corrupt(scene.server.models / NETWORK))
+        self.kept.append(self.damage(scene.server.models / NETWORK))
         _kill_triton(scene)
 
     async def end(self, scene: Scene) -> list[str]:
@@ -67,9 +69,16 @@ def _kill_triton(scene: Scene) -> None:
 MODELS = (
     Corrupt(
         "corrupt_model",
-        "a network's file has a bad block, and Triton is started again",
+        "a network's file is no longer one, and Triton is started again",
         "the file is repaired, and Triton is started again",
         (6.0, 10.0),
+    ),
+    Corrupt(
+        "corrupt_weights",
+        "a block of a network's weights is another one, which loads, and Triton is started again",
+        "the file is repaired, and Triton is started again",
+        (12.0, 16.0),
+        damage=models.corrupt_weights,
     ),
     Poison(
         "poison_study",
