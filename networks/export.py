@@ -1,5 +1,7 @@
 """Export a trained network: ``python -m networks.export CHECKPOINT MODEL.onnx``.
 
+Or one that was never trained: ``python -m networks.export CHECK MODEL.onnx --random --size full``.
+
 A file takes the windows of the manifest's recipe and gives one byte a voxel and a few scores, so
 that the server moves no floats of every class. Each is held to torch's own answers.
 """
@@ -19,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from networks.sizes import SIZES, SMALL
 from networks.unet import UNet
 
 if TYPE_CHECKING:
@@ -149,9 +152,20 @@ def main(arguments: list[str] | None = None) -> None:
     from networks.tasks import task_class, task_of
 
     parser = argparse.ArgumentParser(prog="python -m networks.export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", help="file of a training; with --random a check")
     parser.add_argument("model", type=Path)
+    parser.add_argument(
+        "--random", action="store_true", help="draw the weights: for load and speed alone"
+    )
+    parser.add_argument("--size", choices=SIZES, default=SMALL, help="of a random network")
+    parser.add_argument("--seed", type=int, default=0, help="of random weights")
     given = parser.parse_args(arguments)
+    if given.random:
+        _export_random(given.checkpoint, given.size, given.seed, given.model)
+        return
+    if given.size != SMALL:
+        parser.error("--size is that of the training; another one is given with --random only")
+    given.checkpoint = Path(given.checkpoint)
     plan = read_checkpoint(given.checkpoint)["plan"]
     task = task_of(plan, pool=task_class(plan["check"]).default_pool())
     try:
@@ -160,6 +174,21 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"{given.model}: {error}") from None
     print(
         f"{given.model}: {task.name}, {given.model.stat().st_size / 1e6:.1f} MB, as torch answers"
+    )
+
+
+def _export_random(check: str, size: str, seed: int, path: Path) -> None:
+    from networks.random_weights import drawn_network, export_drawn
+
+    try:
+        task, network = drawn_network(check, size, seed)
+        export_drawn(task, network, path)
+    except ValueError as error:
+        raise SystemExit(f"{path}: {error}") from None
+    count = sum(x.numel() for x in network.parameters())
+    print(
+        f"{path}: {check} {size}, {count:,} parameters, random weights: load and speed only, as"
+        " torch answers"
     )
 
 

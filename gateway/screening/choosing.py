@@ -93,6 +93,8 @@ def series_choice(choice: Choice) -> SeriesChoice:
 def _reason(manifest: Manifest, choice: Choice, policy: ScreeningSettings) -> str | None:
     if choice.chosen is None:
         return reason_of_refusals([refusal.code for refusal in choice.refused.values()])
+    if manifest.random_weights:
+        return "random_weights"
     if not manifest.can_run:
         return "no_reference_weights"
     return age_reason(choice.chosen.instances, manifest, policy)

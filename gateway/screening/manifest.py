@@ -213,6 +213,10 @@ class Manifest:
     """`provenance`'s models → sha256 of their newest ``model.onnx``; None where there is none.
     A memory bank beside one is ``MODEL/bank``, with its own digest."""
 
+    random_weights: tuple[str, ...] = ()
+    """Networks that it depends on, anatomy's among them, whose weights were drawn and never
+    trained: it is not evaluated, whatever else is there."""
+
     without_weights: str = "not_evaluated"
 
     @property

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from gateway.exceptions import ManifestError
 from gateway.screening.anatomy import COVERAGES, SIDES
 from gateway.screening.manifest import (
+    ANATOMY,
     CT,
     IMAGE_SIDES,
     KERNELS,
@@ -38,6 +40,7 @@ from gateway.screening.manifest import (
 from gateway.screening.reasons import REASONS
 from gateway.screening.threshold_reader import read_conditions, read_thresholds
 from gateway.toml_table import TomlTable
+from gateway.triton.onnx_labels import has_random_weights
 from preprocess.bank import ARRAYS, DESCRIPTION
 from preprocess.chest_post import ChestPost
 from preprocess.exceptions import RecipeError
@@ -71,7 +74,20 @@ def load_manifests(model_repository: Path) -> dict[str, Manifest]:
                 f"{manifest.name}/{MANIFEST_NAME}: its source {source!r} is not in the repository."
             )
         _check_after(manifest, manifests)
-    return manifests
+    return _with_random_anatomy(manifests)
+
+
+def _with_random_anatomy(manifests: dict[str, Manifest]) -> dict[str, Manifest]:
+    """Tell each manifest that needs organs where they come from random weights."""
+    drawn = manifests[ANATOMY].random_weights if ANATOMY in manifests else ()
+    if not drawn:
+        return manifests
+    return {
+        name: replace(one, random_weights=tuple(dict.fromkeys((*one.random_weights, *drawn))))
+        if one.needs.has_anatomy
+        else one
+        for name, one in manifests.items()
+    }
 
 
 def _check_after(manifest: Manifest, manifests: Mapping[str, Manifest]) -> None:
@@ -172,6 +188,7 @@ def _manifest(table: TomlTable, name: str, digest: str, repository: Path) -> Man
             **_models(table, provenance.get("model", []), repository),
             **_banks(recipe, repository),
         },
+        random_weights=_random(provenance.get("model", []), repository),
         without_weights=table.text(
             "without_weights", default="not_evaluated", one_of=WITHOUT_WEIGHTS
         ),
@@ -353,6 +370,16 @@ def _models(table: TomlTable, named: object, repository: Path) -> dict[str, str 
     return {str(name): _model_digest(repository, str(name)) for name in names}
 
 
+def _random(named: object, repository: Path) -> tuple[str, ...]:
+    """Name the networks whose newest file says that its weights are random."""
+    names = named if isinstance(named, list) else [named]
+    return tuple(
+        str(name)
+        for name in names
+        if (file := _model_file(repository, str(name))) is not None and has_random_weights(file)
+    )
+
+
 def _banks(recipe: Recipe | None, repository: Path) -> dict[str, str | None]:
     """Give the digest of the memory bank that a recipe names; None where it is not here."""
     if recipe is None or not isinstance(recipe.post, ChestPost):
@@ -367,8 +394,14 @@ def _banks(recipe: Recipe | None, repository: Path) -> dict[str, str | None]:
 
 
 def _model_digest(repository: Path, model: str) -> str | None:
-    files = sorted((repository / model).glob("*/model.onnx"))
-    if not files:
+    path = _model_file(repository, model)
+    if path is None:
         return None
-    with files[-1].open("rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _model_file(repository: Path, model: str) -> Path | None:
+    """Give the newest ``model.onnx`` of a network."""
+    files = sorted((repository / model).glob("*/model.onnx"))
+    return files[-1] if files else None

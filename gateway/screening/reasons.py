@@ -185,6 +185,11 @@ _ALL = (
         "未安装该筛查项目的模型权重。",
     ),
     Reason(
+        "random_weights",
+        "The installed weights are random: they are for load and speed alone.",
+        "已安装的模型权重为随机值,仅用于负载和速度测试。",
+    ),
+    Reason(
         "not_fetched", "The study could not be fetched from its source.", "未能从来源获取该检查。"
     ),
     Reason("timeout", "The check did not end in time.", "该项筛查超时。"),

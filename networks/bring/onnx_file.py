@@ -9,6 +9,7 @@ import onnx
 from onnx import inliner
 
 from gateway.exceptions import NetworkRefusedError
+from gateway.triton.onnx_labels import RANDOM, WEIGHTS
 
 DOMAINS = ("", "ai.onnx")
 """Of operators; others are libraries that a runtime would have to load."""
@@ -37,6 +38,10 @@ def read_onnx(path: Path) -> onnx.ModelProto:
             f"{path.name} is not an ONNX file: {type(error).__name__}."
         ) from None
     check_self_contained(model, path.name)
+    if any((one.key, one.value) == (WEIGHTS, RANDOM) for one in model.metadata_props):
+        raise NetworkRefusedError(
+            f"{path.name} says that its weights are random: it is for load and speed alone."
+        )
     if model.functions:
         model = inliner.inline_local_functions(model)
     check_domains(model, path.name)

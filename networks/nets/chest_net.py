@@ -27,6 +27,7 @@ from networks.nets.tile_encoder import (
     tile_features,
     unlike_neighbours,
 )
+from networks.sizes import FULL, MOST_3D, SMALL, full_widths
 
 KEPT = 256
 """Tiles of a study that are embedded."""
@@ -40,6 +41,9 @@ LEAST_VOTE = 0.01
 
 NOT_EVALUATED = -1.0
 """Probability of a label that no phantom shows: neither positive nor negative."""
+
+FULL_HIDDEN = 512
+"""Width between a tile's features and its embedding, in the full size."""
 
 RARE_LOGIT = -4.0
 """Log odds of a label before anything is learnt."""
@@ -105,13 +109,21 @@ class ChestNet(nn.Module):
     ----------
     labels : int
         How many there are.
+    size : str
+        One of `networks.sizes.SIZES`; the embedding, and so the bank, is as wide in both.
     """
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, size: str = SMALL) -> None:
         super().__init__()
-        self.surveyor = Surveyor()
+        if size == FULL:
+            fine, middle, coarse = full_widths((2, 2, 2))
+            # the survey begins at 12 mm, where nnU-Net would have been halved three times
+            self.surveyor = Surveyor((coarse, MOST_3D))
+            self.encoder = TileEncoder(MOST_3D, (fine, middle, coarse), hidden=FULL_HIDDEN)
+        else:
+            self.surveyor = Surveyor()
+            self.encoder = TileEncoder(self.surveyor.down.out_channels)
         width = self.surveyor.down.out_channels
-        self.encoder = TileEncoder(width)
         self.measured = nn.Sequential(nn.Linear(len(FEATURES), 16), nn.ReLU(), nn.Linear(16, 1))
         self.looked = nn.Linear(width, 1)
         self.sharpness = nn.Parameter(torch.tensor(8.0))

@@ -7,6 +7,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from networks.nets.detector import Detector
+from networks.sizes import FULL, SMALL, full_widths
 from networks.unet import Block, space_to_depth
 
 CROP = 32
@@ -98,10 +99,14 @@ class CropClassifierFile(nn.Module):
 class DetectorAndClassifier(nn.Module):
     """Both networks of a check, which learn together: the marks of one are what the other sees."""
 
-    def __init__(self, channels: int, kinds: int) -> None:
+    def __init__(self, channels: int, kinds: int, size: str = SMALL) -> None:
         super().__init__()
-        self.detector = Detector(channels, kinds)
-        self.classifier = CropClassifier(channels, kinds)
+        if size == FULL:
+            self.detector = Detector(channels, kinds, full_widths((2, 2, 2, 2)))
+            self.classifier = CropClassifier(channels, kinds, full_widths((2, 2, 2)))
+        else:
+            self.detector = Detector(channels, kinds)
+            self.classifier = CropClassifier(channels, kinds)
 
 
 def crops_at(volume: Tensor, voxels: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from networks.nets.heads import weighted_mean
 from networks.nets.roi_net import fold
+from networks.sizes import FULL, SMALL, full_widths
 from preprocess.tokens import BUCKETS
 
 MULTIPLE = 8
@@ -276,9 +277,9 @@ class LiverNet(nn.Module):
         Clinical values in the order of the input.
     """
 
-    def __init__(self, channels: int, values: Sequence[Value]) -> None:
+    def __init__(self, channels: int, values: Sequence[Value], size: str = SMALL) -> None:
         super().__init__()
-        self.image = LiverEncoder(channels)
+        self.image = LiverEncoder(channels, full_widths((2, 2, 2)) if size == FULL else WIDTHS)
         self.values = ValueEncoder(values)
         self.text = TextEncoder()
         self.fuse = nn.Sequential(

@@ -92,9 +92,11 @@ class RadiographNet(nn.Module):
         Clinical inputs that are 0 or 1.
     """
 
-    def __init__(self, parts: int, doubts: int, words: int) -> None:
+    def __init__(
+        self, parts: int, doubts: int, words: int, widths: tuple[int, ...] = WIDTHS
+    ) -> None:
         super().__init__()
-        first, second, third, fourth = WIDTHS
+        first, second, third, fourth = widths
         self.stem = nn.Sequential(
             _convolution(1, first, size=5, stride=2), _convolution(first, second, stride=2)
         )

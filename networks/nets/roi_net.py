@@ -6,7 +6,7 @@ heads of `networks.nets.heads` on its features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from networks.nets.heads import KindHead, PatientHead, lesion_logit
+from networks.sizes import full_widths
 from networks.unet import Block
 
 Triple = tuple[int, int, int]
@@ -51,6 +52,12 @@ class RoiShape:
     widths: tuple[int, ...] = (16, 32, 48, 64)
     stem: Triple = (1, 2, 2)
     strides: tuple[Triple, ...] = ((2, 2, 2), (2, 2, 2), (2, 2, 2))
+
+    @property
+    def full(self) -> RoiShape:
+        """The same network as wide as nnU-Net."""
+        steps = (self.stem[2], *(stride[2] for stride in self.strides))
+        return replace(self, widths=full_widths(steps))
 
     @property
     def multiple(self) -> Triple:

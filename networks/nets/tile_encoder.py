@@ -102,8 +102,11 @@ class Surveyor(nn.Module):
 class TileEncoder(nn.Module):
     """Describe a tile, and where it lies, by a vector of length 1."""
 
-    def __init__(self, context: int) -> None:
+    def __init__(
+        self, context: int, widths: tuple[int, int, int] = (32, 64, 64), hidden: int = 128
+    ) -> None:
         super().__init__()
+        fine, middle, coarse = widths
 
         def step(inputs: int, outputs: int, stride: int) -> nn.Sequential:
             return nn.Sequential(
@@ -112,12 +115,12 @@ class TileEncoder(nn.Module):
                 nn.ReLU(),
             )
 
-        self.first = step(8 * len(WINDOWS_HU), 32, 1)
-        self.second = step(32, 64, 2)
-        self.third = step(64, 64, 1)
-        self.fourth = step(64, 64, 2)
-        self.hidden = nn.Linear(8 * 64 + context, 128)
-        self.out = nn.Linear(128, EMBEDDED)
+        self.first = step(8 * len(WINDOWS_HU), fine, 1)
+        self.second = step(fine, middle, 2)
+        self.third = step(middle, middle, 1)
+        self.fourth = step(middle, coarse, 2)
+        self.hidden = nn.Linear(8 * coarse + context, hidden)
+        self.out = nn.Linear(hidden, EMBEDDED)
 
     def forward(self, tiles: Tensor, context: Tensor) -> Tensor:
         """Return (M, EMBEDDED) unit vectors.

@@ -26,6 +26,7 @@ from networks.losses import class_weights, segmentation_loss
 from networks.phantoms.tissue import organ_table
 from networks.pool import UNSEEN_SEED, AnatomyPool, default_folder
 from networks.sampling import AnatomySampler, NoiseBank, sample_rng, scan
+from networks.sizes import FULL, full_widths
 from networks.tasks.task import Sample, Sampler, Task, option
 from networks.unet import WIDTHS, UNet
 
@@ -112,7 +113,8 @@ class AnatomyTask(Task):
 
     def network(self) -> UNet:
         """Build the U-Net."""
-        return UNet(widths=tuple(self.widths))
+        widths = full_widths((2, 2, 2, 2)) if self.size == FULL else tuple(self.widths)
+        return UNet(widths=widths)
 
     def sampler(self, seed: int) -> Sampler:
         """Return warped and scanned patches of pooled label maps."""

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from networks.export import ParityError, open_session, write_onnx
 from networks.hand_sampling import HandSample, HandSampler, fitted
 from networks.metrics import auc
-from networks.nets.radiograph_net import CELL, RadiographFile, RadiographNet, Reading, Scale
+from networks.nets.radiograph_net import CELL, WIDTHS, RadiographFile, RadiographNet, Reading, Scale
 from networks.phantoms.hand_growth import CENTRES, Child
 from networks.phantoms.hand_xray import Floats
 from networks.scenes import FIRST_SEED, JUDGE_SEED
+from networks.sizes import FULL, MOST_2D, full_widths
 from networks.tasks.task import Sample, Task
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ class BoneAgeTask(Task):
 
     def network(self) -> nn.Module:
         """Build the untrained network."""
-        return RadiographNet(parts=len(CENTRES), doubts=len(self.values) - 1, words=1)
+        widths = full_widths((2, 2, 2, 2), MOST_2D) if self.size == FULL else WIDTHS
+        return RadiographNet(
+            parts=len(CENTRES), doubts=len(self.values) - 1, words=1, widths=widths
+        )
 
     def hand_sampler(self, first_seed: int, **more: Any) -> HandSampler:
         """Return hands on the network's grid."""

@@ -113,7 +113,7 @@ class ChestTask(Task):
 
     def network(self) -> ChestNet:
         """Build the network; a label without a phantom is masked in it."""
-        network = ChestNet(len(self.labels))
+        network = ChestNet(len(self.labels), self.size)
         network.evaluated.copy_(torch.tensor(EVALUATED))
         return network
 

@@ -140,7 +140,7 @@ class DetectionTask(Task):
 
     def network(self) -> DetectorAndClassifier:
         """Build both networks."""
-        return DetectorAndClassifier(len(self.windows_hu), len(self.kinds))
+        return DetectorAndClassifier(len(self.windows_hu), len(self.kinds), self.size)
 
     def sampler(self, seed: int) -> Sampler:
         """Return scanned tiles of pooled patients."""

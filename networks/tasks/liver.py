@@ -127,7 +127,7 @@ class LiverTask(Task):
 
     def network(self) -> LiverNet:
         """Build the network."""
-        return LiverNet(len(WINDOWS_HU), VALUES)
+        return LiverNet(len(WINDOWS_HU), VALUES, self.size)
 
     def forward(self, network: nn.Module, batch: Sample) -> LiverAnswer:
         """Window a batch and run the network on it."""

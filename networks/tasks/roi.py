@@ -40,6 +40,7 @@ from networks.scenes import (
     ScenePool,
     default_folder,
 )
+from networks.sizes import FULL
 from networks.tasks.task import Sample, Task, option
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class RoiTask(Task):
 
     def network(self) -> RoiNet:
         """Build the network of this box."""
-        return RoiNet(self.shape)
+        return RoiNet(self.shape.full if self.size == FULL else self.shape)
 
     def windows(self, hu: Tensor) -> Tensor:
         """Scale (N, D, H, W) HU into the (N, channels, D, H, W) input."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
+from networks.sizes import SMALL
+
 if TYPE_CHECKING:
     from networks.engine import Plan
 
@@ -38,9 +40,14 @@ class Task(ABC):
     ----------
     pool : Path
         Folder of what is drawn beforehand.
+    size : str
+        ``small`` or ``full``.
     """
 
     pool: Path
+
+    size: str = option(SMALL)
+    """One of `networks.sizes.SIZES`."""
 
     name: ClassVar[str]
     """The check."""

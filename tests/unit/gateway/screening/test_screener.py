@@ -305,6 +305,28 @@ async def test_the_chest_waits_for_its_weights_and_its_bank(
     assert "chest" not in {call.model for call in triton.calls}
 
 
+async def test_random_weights_are_never_evaluated(tmp_path: Path, triton: FakeTriton) -> None:
+    """Whatever they would say: the check is not evaluated, and its network is not asked."""
+    write_small_ct(tmp_path / "ct")
+    chest = read_manifest(ROOT / "model_repository" / "chest" / "pipeline.toml")
+    models = {"chest_net": "ab", "chest_net/bank": "cd"}
+    drawn = dataclasses.replace(chest, models=models, random_weights=("chest_net",))
+    settings = Settings(home=tmp_path)
+    out = Screened()
+    with collect([tmp_path / "ct"], settings=settings.intake) as found:
+        await screen_study(
+            found.instances,
+            found.objects,
+            Request(checks=["chest"]),
+            manifests={**MANIFESTS, "chest": drawn},
+            triton=triton,
+            settings=settings,
+            on_result=out.on_result,
+        )
+    assert out.said == [("not_evaluated", "random_weights")]
+    assert "chest" not in {call.model for call in triton.calls}
+
+
 async def test_the_label_map_of_anatomy_is_shared_while_checks_run(tmp_path: Path) -> None:
     """A region of its own, with the map of the inference in it, and gone afterwards."""
     write_small_ct(tmp_path / "ct")
