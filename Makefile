@@ -69,7 +69,8 @@ cohort: setup-dev
 smoke: setup-dev
 	$(BIN)/python -m loadtests.cohort --smoke
 
-# Users against a server of its own for two minutes; exits by loadtests/targets.toml.
+# PACS, partners and radiologists against a server of its own for two minutes; exits by
+# loadtests/targets.toml, report in build/load/report.html.
 .PHONY: load
 load: setup-dev
 	$(PIP) install --quiet --constraint constraints.txt --group loadtests

@@ -27,7 +27,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import build_context
 
 from gateway.dimse.command import decode_command, encode_command
-from gateway.dimse.pdu import ASSOCIATE_AC, P_DATA, fragments, values
+from gateway.dimse.pdu import ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, fragments, values
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -37,18 +37,27 @@ MAX_PDU_BYTES = 16384
 """What we take in one PDU."""
 
 
+class NotAcceptedError(ConnectionError):
+    """The association was not accepted."""
+
+    def __init__(self, kind: int, body: bytes) -> None:
+        super().__init__(f"The association was not accepted: {kind} {body.hex()}")
+        self.is_transient = kind == ASSOCIATE_RJ and body[1:2] == b"\x02"
+        """Whether one may ask again."""
+
+
 class Sender:
     """One association."""
 
-    def __init__(self, port: int, *, calling: str = CALLING) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), 30)
+    def __init__(self, port: int, *, host: str = "127.0.0.1", calling: str = CALLING) -> None:
+        self._socket = socket.create_connection((host, port), 30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb")
         self.send(request(calling))
         kind, body = self.read()
         if kind != ASSOCIATE_AC:
             self.close()
-            raise ConnectionError(f"The association was not accepted: {kind} {body.hex()}")
+            raise NotAcceptedError(kind, body)
         at = body.index(b"\x51\x00\x00\x04")  # the maximum length item
         (self._max_pdu,) = struct.unpack_from(">I", body, at + 4)
 

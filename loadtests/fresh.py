@@ -16,6 +16,11 @@ CONTENT_TYPE = f'multipart/related; type="application/dicom"; boundary={BOUNDARY
 PREFIX = "2.25."
 """UIDs made from a UUID; their digits may be any of the same number."""
 
+_PART = f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+
+_PREAMBLE = 128 + 4 + 12
+"""Before the file meta information that its group length counts: preamble, prefix, that element."""
+
 
 @dataclass(frozen=True)
 class Template:
@@ -29,6 +34,8 @@ class Template:
     body : bytes
     places : mapping
         UID → offsets in the body.
+    data_sets : sequence of (str, int, int)
+        Of each instance its SOP Instance UID, and where its data set begins and ends in the body.
     """
 
     name: str
@@ -36,14 +43,16 @@ class Template:
     instances: int
     body: bytes
     places: Mapping[str, Sequence[int]]
+    data_sets: Sequence[tuple[str, int, int]] = ()
 
     @classmethod
     def read(cls, name: str, folder: Path) -> Template:
         """Read a folder of Part 10 files with UIDs below 2.25."""
         paths = sorted(folder.rglob("*.dcm"))
         parts: list[bytes] = []
+        data_sets: list[tuple[str, int, int]] = []
         uids: set[str] = set()
-        study = ""
+        study, at = "", 0
         for path in paths:
             header = pydicom.dcmread(path, stop_before_pixels=True)
             study = str(header.StudyInstanceUID)
@@ -52,22 +61,35 @@ class Template:
                 for element in header.iterall()
                 if element.VR == "UI" and str(element.value).startswith(PREFIX)
             }
-            parts.append(f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode())
-            parts += [path.read_bytes(), b"\r\n"]
+            part, data = _PART, path.read_bytes()
+            parts += [part, data, b"\r\n"]
+            begin = at + len(part) + _PREAMBLE + header.file_meta.FileMetaInformationGroupLength
+            at += len(part) + len(data)
+            data_sets.append((str(header.SOPInstanceUID), begin, at))
+            at += 2
         body = b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
-        return cls(name, study, len(paths), body, {uid: _places(body, uid) for uid in uids})
+        places = {uid: _places(body, uid) for uid in uids}
+        return cls(name, study, len(paths), body, places, data_sets)
 
     def fresh(self, rng: random.Random) -> tuple[str, bytes]:
         """Give a new Study Instance UID and the body of its study, of the same length."""
+        new, body = self._renamed(rng)
+        return new[self.study_instance_uid], body
+
+    def fresh_data_sets(self, rng: random.Random) -> tuple[str, list[tuple[str, bytes]]]:
+        """Give a new Study Instance UID, and SOP Instance UID and data set of each instance."""
+        new, body = self._renamed(rng)
+        data_sets = [(new.get(uid, uid), body[begin:end]) for uid, begin, end in self.data_sets]
+        return new[self.study_instance_uid], data_sets
+
+    def _renamed(self, rng: random.Random) -> tuple[dict[str, str], bytes]:
+        """Give UID → new UID, and the body with the new ones."""
+        new = {uid: _other(uid, rng) for uid in sorted(self.places)}
         body = bytearray(self.body)
-        study = ""
-        for uid, places in sorted(self.places.items()):
-            new = _other(uid, rng)
-            if uid == self.study_instance_uid:
-                study = new
+        for uid, places in self.places.items():
             for place in places:
-                body[place : place + len(uid)] = new.encode()
-        return study, bytes(body)
+                body[place : place + len(uid)] = new[uid].encode()
+        return new, bytes(body)
 
 
 def _places(body: bytes, uid: str) -> list[int]:

@@ -9,16 +9,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.runtime.home import discard
+from gateway.runtime.ports import free_port
 from gateway.runtime.stack import Server, embedded
 from gateway.settings import Settings
 
 
 @asynccontextmanager
-async def own_server() -> AsyncIterator[Server]:
-    """Run it on a free port; its home, on a short path for its sockets, goes with it."""
+async def own_server(*, dimse: bool = False) -> AsyncIterator[Server]:
+    """Run it on a free port; its home, on a short path for its sockets, goes with it.
+
+    Parameters
+    ----------
+    dimse : bool
+        With a listener, on another free port, that takes what anybody on this machine sends.
+    """
     home = Path(tempfile.mkdtemp(prefix="os-", dir="/tmp"))
     settings = Settings(home=home)
     settings = dataclasses.replace(settings, api=dataclasses.replace(settings.api, port=0))
+    if dimse:
+        listener = dataclasses.replace(
+            settings.dimse, port=free_port(settings.dimse.host), open_tenant="default"
+        )
+        settings = dataclasses.replace(settings, dimse=listener)
     try:
         async with embedded(settings) as server:
             yield server
