@@ -101,6 +101,7 @@ one HTTP ``status``. ``docs/errors.md`` has a row for each; a test holds the two
     + ModelTimeoutError              504
     + ModelOutputError               502
     + StubDiedError                  503, this Triton must be restarted
+      - TritonDiedError              503, it died of this study or beside it, and comes back
   x DimseError                       a message of an association makes no sense; it is aborted
     + PduError
   x PacsError                        502, an archive did not do what we asked
@@ -792,6 +793,12 @@ class StubDiedError(ModelUnavailableError):
     code = "model.stub_died"
     sent_seconds: float = 0.0
     """When the failed call was sent, in seconds after boot; a younger Triton is not at fault."""
+
+
+class TritonDiedError(StubDiedError):
+    """Triton died, and died again when it was asked the same."""
+
+    code = "model.triton_died"
 
 
 class DimseError(OneScanError):

@@ -13,6 +13,7 @@ from gateway.exceptions import (
     ModelTimeoutError,
     ModelUnavailableError,
     SeriesError,
+    StubDiedError,
 )
 
 
@@ -230,6 +231,8 @@ def reason_of_error(error: BaseException) -> str:
         return reason_of_series_code(error.code)
     if isinstance(error, (TimeoutError, ModelTimeoutError)):
         return "timeout"
+    if isinstance(error, StubDiedError):
+        return "crashed"
     if isinstance(error, ModelUnavailableError):
         return "model_unavailable"
     return "model_failed" if isinstance(error, ModelError) else "internal"

@@ -3,6 +3,8 @@
 Triton answers UNAVAILABLE while it starts, and NOT_FOUND for models it knows while it stops;
 both mean "again, until the deadline". A dead Python stub is never restarted by Triton itself,
 so that answer becomes `StubDiedError` and the caller restarts Triton (`gateway.triton.restart`).
+A Triton that dies in the middle of a call is asked again once; when it dies again, it may be the
+study's doing, and the call becomes `TritonDiedError`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from gateway.exceptions import (
     ModelTimeoutError,
     ModelUnavailableError,
     StubDiedError,
+    TritonDiedError,
 )
 from gateway.metrics import INFERENCES
 from gateway.runtime.processes import boot_seconds
@@ -45,6 +48,12 @@ STUB_DIED = re.compile(
     r"stub process.*(not healthy|is unhealthy)|failed to (open|launch).*stub", re.I | re.S
 )
 """How Triton 2.51 says that a Python stub is gone; it says so for ever."""
+
+NOT_CONNECTED = re.compile(r"failed to connect|connection attempt", re.I)
+"""How gRPC says that a request was never sent; else UNAVAILABLE means that it broke off."""
+
+DEATHS_IN_A_CALL = 2
+"""Of Triton, until its caller gives up: others wait for it, too."""
 
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 0.5
@@ -141,6 +150,8 @@ class TritonClient:
         ------
         ModelTimeoutError
             When the deadline passes.
+        TritonDiedError
+            When Triton died during the call, and again when it was asked once more.
         StubDiedError
             When this Triton must be restarted.
         ModelUnavailableError
@@ -207,6 +218,9 @@ class TritonClient:
         except ModelTimeoutError:
             outcome = "timeout"
             raise
+        except TritonDiedError:
+            outcome = "unavailable"
+            raise
         except StubDiedError:
             outcome = "stub_died"
             raise
@@ -234,6 +248,7 @@ class TritonClient:
         wanted = [triton.InferRequestedOutput(name) for name in names]
         deadline = time.monotonic() + timeout_seconds
         delay = FIRST_RETRY_SECONDS
+        deaths = 0
         while True:
             left = deadline - time.monotonic()
             sent = boot_seconds()
@@ -254,6 +269,11 @@ class TritonClient:
                 failure = self._translate(model, error, sent)
                 if failure is not None:
                     raise failure from error
+                deaths += _broke_off(error)
+                if deaths == DEATHS_IN_A_CALL:
+                    died = TritonDiedError(f"Triton died {deaths} times while {model} ran.")
+                    died.sent_seconds = sent
+                    raise died from error
                 if time.monotonic() + delay >= deadline:
                     raise ModelUnavailableError(
                         f"Triton did not come back within {timeout_seconds:.0f} s."
@@ -335,3 +355,9 @@ class TritonClient:
                 return None
             return ModelUnavailableError(f"Triton has no model {model!r}.")
         return ModelError(f"{model}: {message or status}")
+
+
+def _broke_off(error: InferenceServerException) -> bool:
+    """Tell whether Triton had the request and its connection was lost."""
+    unavailable = str(error.status() or "").endswith("UNAVAILABLE")
+    return unavailable and not NOT_CONNECTED.search(str(error.message() or ""))

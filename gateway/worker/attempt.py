@@ -9,7 +9,7 @@ from typing import TypeVar
 from uuid import UUID, uuid4
 
 from gateway import traces
-from gateway.exceptions import OneScanError, StaleAttemptError, StubDiedError
+from gateway.exceptions import OneScanError, StaleAttemptError, StubDiedError, TritonDiedError
 from gateway.log import get_logger
 from gateway.metrics import ATTEMPTS, ATTEMPTS_STARTED, CHECKS, STAGE_SECONDS, TRITON_RESTARTS
 from gateway.screening.clinical import REPORT, numbers
@@ -135,6 +135,8 @@ async def _screen(workshop: Workshop, claim: Claim, release: _Releases) -> Study
         try:
             async with asyncio.timeout(workshop.settings.worker.study_timeout_seconds):
                 return await _screen_once(workshop, claim, release)
+        except TritonDiedError:
+            raise  # it is on its way back already, and goes on with other studies
         except StubDiedError as error:
             restarts += 1
             embedded = await asyncio.to_thread(restart_triton, workshop.settings, error)

@@ -25,6 +25,7 @@ from gateway.exceptions import (
     ModelUnavailableError,
     RuntimeFailure,
     StubDiedError,
+    TritonDiedError,
 )
 from gateway.runtime import janitor
 from gateway.runtime.home import Home, discard
@@ -164,6 +165,25 @@ async def test_a_call_outlives_a_killed_triton(
     np.testing.assert_array_equal((await call)["NUMBERS"], np.arange(-3, 1000))
     assert set(before).isdisjoint(ours(supervisor.home))
     assert len(janitor.leftovers(supervisor.home.path)) == 1
+
+
+async def test_a_call_that_triton_dies_of_again_is_given_up(
+    client: TritonClient, supervisor: Supervisor
+) -> None:
+    """It may be the call's doing, and others wait for a Triton that stays up."""
+    await echo(client)
+    call = asyncio.create_task(echo(client, delay_seconds=BACK_SECONDS))
+    for restarts in (0, 1):
+        async with asyncio.timeout(BACK_SECONDS):
+            while True:
+                if supervisor.restarts["triton"] == restarts and await client.server_ready():
+                    break
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(2.0)  # asked again twice a second at least
+        assert not call.done()
+        os.kill(supervisor.pid("triton"), signal.SIGKILL)
+    with pytest.raises(TritonDiedError):
+        await asyncio.wait_for(call, 5.0)
 
 
 async def test_every_call_has_a_deadline(client: TritonClient) -> None:

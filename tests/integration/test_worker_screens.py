@@ -22,7 +22,13 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from gateway.exceptions import ModelOutputError, NotFoundError, StorageFullError, StubDiedError
+from gateway.exceptions import (
+    ModelOutputError,
+    NotFoundError,
+    StorageFullError,
+    StubDiedError,
+    TritonDiedError,
+)
 from gateway.instance import Instance
 from gateway.intake.header import read_header
 from gateway.log import Scrubber, configure_logging
@@ -413,6 +419,17 @@ async def test_a_dead_stub_that_nobody_can_restart_counts_as_an_attempt(
     async with bench.worker(triton):
         shown = await bench.ended(row)
     assert (shown["state"], shown["attempt"]) == ("done", 2)
+
+
+async def test_a_study_that_triton_dies_of_is_given_up_as_crashed(bench: Bench) -> None:
+    """Three attempts of one death each; the check says so, and so does the screening."""
+    row = await bench.order()
+    poisoned = FakeTriton().script("anatomy", TritonDiedError())
+    async with bench.worker(poisoned):
+        shown = await bench.ended(row)
+    assert (shown["state"], shown["attempt"]) == ("failed", 3)
+    assert len(poisoned.calls) == 3
+    assert [(c["state"], c["reason"]) for c in shown["checks"]] == [("failed", "crashed")]
 
 
 async def test_a_study_that_takes_too_long_says_timeout(bench: Bench) -> None:
