@@ -1,120 +1,68 @@
 """Ratios against named peers: ``python -m loadtests.bench NAME --json``.
 
 Both sides run on one machine in one run, interleaved; medians; warm page cache; start-up excluded.
-The definitions are in ``loadtests/README.md``.
+The definitions are in ``loadtests/README.md``. Every result is kept as a JSON line under
+``build/bench``; ``--report`` writes the tables of ``docs/benchmarks.md`` from those lines.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
+import traceback
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from loadtests import bench_report, kept
+from loadtests.kept import commit, machine
 
-def _transport() -> list[dict[str, Any]]:
-    from loadtests.bench_transport import run
+__all__ = ["commit", "machine", "main"]
 
-    return [run()]
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
-
-def _decode() -> list[dict[str, Any]]:
-    from loadtests.bench_decode import run_decode
-
-    return [run_decode()]
+Results = list[dict[str, Any]]
 
 
-def _j2k() -> list[dict[str, Any]]:
-    from loadtests.bench_decode import run_j2k
+def _bench(module: str, function: str = "run") -> Callable[[], Results]:
+    """Give a benchmark whose module, and what that needs, is imported when it runs."""
 
-    return [run_j2k()]
+    def run() -> Results:
+        results = getattr(import_module(f"loadtests.{module}"), function)()
+        return results if isinstance(results, list) else [results]
 
-
-def _study() -> list[dict[str, Any]]:
-    from loadtests.bench_study import run
-
-    return [run()]
+    return run
 
 
-def _ingest() -> list[dict[str, Any]]:
-    from loadtests.bench_ingest import run
-
-    return run()
-
-
-def _ingest_memory() -> list[dict[str, Any]]:
-    from loadtests.bench_ingest import run_memory
-
-    return [run_memory()]
-
-
-def _dimse() -> list[dict[str, Any]]:
-    from loadtests.bench_dimse import run
-
-    return [run()]
+BENCHES: dict[str, Callable[[], Results]] = {
+    "transport": _bench("bench_transport"),
+    "decode": _bench("bench_decode", "run_decode"),
+    "j2k": _bench("bench_decode", "run_j2k"),
+    "study": _bench("bench_study"),
+    "ingest": _bench("bench_ingest"),
+    "ingest-memory": _bench("bench_ingest", "run_memory"),
+    "dimse": _bench("bench_dimse"),
+    "results": _bench("bench_results"),
+}
+"""What `all` runs, in this order."""
 
 
-def _results() -> list[dict[str, Any]]:
-    from loadtests.bench_results import run
-
-    return run()
-
-
-def _qido(frames: int) -> list[dict[str, Any]]:
+def _qido(frames: int) -> Results:
     from loadtests.bench_qido import run
 
     return [run(frames)]
 
 
-BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {
-    "transport": _transport,
-    "decode": _decode,
-    "j2k": _j2k,
-    "study": _study,
-    "ingest": _ingest,
-    "ingest-memory": _ingest_memory,
-    "dimse": _dimse,
-    "results": _results,
-}
-
-
-def machine() -> str:
-    """Name the processor and its cores, so that a figure has a place."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((x.split(":", 1)[1].strip() for x in lines if "model name" in x), model)
-        count = sum(line.startswith("processor") for line in lines)
-        amx = "with AMX" if any("amx_bf16" in x for x in lines) else "without AMX"
-        return f"{model}, {count} cores, {amx}"
-    return model
-
-
-def commit() -> str:
-    """Give the commit that is measured, marked when the tree differs from it."""
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run the named benchmarks; exit with 1 when a ratio misses its goal."""
+    """Run the named benchmarks; exit with 1 when a goal is missed or one could not be run."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("name", choices=[*BENCHES, "qido", "all"])
+    parser.add_argument("name", choices=[*BENCHES, "qido", "all"], nargs="?")
     parser.add_argument("--json", action="store_true", help="print one JSON object a benchmark")
+    parser.add_argument(
+        "--report", action="store_true", help="then write the tables of docs/benchmarks.md"
+    )
     parser.add_argument(
         "--frames",
         type=int,
@@ -122,29 +70,51 @@ def main(argv: list[str] | None = None) -> int:
         help="of the index that qido fills (3.2 kB of disk each); qido is not part of all",
     )
     args = parser.parse_args(argv)
-    names = list(BENCHES) if args.name == "all" else [args.name]
-    missed = False
-    results = []
+    if args.name is None and not args.report:
+        parser.error("name a benchmark, or give --report")
+    names = [] if args.name is None else list(BENCHES) if args.name == "all" else [args.name]
+    command = " ".join(["python -m loadtests.bench", *(argv if argv is not None else sys.argv[1:])])
+    results: Results = []
+    bad = False
     for name in names:
-        for result in _qido(args.frames) if name == "qido" else BENCHES[name]():
-            full = {
-                **result,
-                "machine": machine(),
-                "commit": commit(),
-                "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            }
+        run = BENCHES.get(name) or (lambda: _qido(args.frames))
+        try:
+            made = run()
+        except Exception:  # the others are worth having
+            print(f"{name} could not be run:", file=sys.stderr)
+            traceback.print_exc()
+            bad = True
+            continue
+        for result in made:
+            full = kept.keep(result, command)
             results.append(full)
-            missed |= not full.get("met", full["ratio"] >= full["goal"])
+            bad |= not is_met(full)
             if not args.json:
-                print(
-                    f"{full['name']:<12} {full['ratio']:8.1f}x (goal {full['goal']}x)  "
-                    f"ours {full['ours']:.4g} {full['unit']}, "
-                    f"peer {full['peer']:.4g} {full['unit']}",
-                    flush=True,
-                )
-    if args.json:
+                print(_told(full), flush=True)
+    if args.json and results:
         print(json.dumps(results[0] if len(results) == 1 else results, indent=2))
-    return int(missed)
+    if args.report:
+        bench_report.write(DOCUMENT, kept.read())
+    return int(bad)
+
+
+def is_met(result: Mapping[str, Any]) -> bool:
+    """Tell whether a result reaches its goal; one without a goal does."""
+    if "met" in result:
+        return bool(result["met"])
+    return result.get("goal") is None or result["ratio"] >= result["goal"]
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    if "ratio" not in result:
+        return json.dumps(result)
+    goal = "no goal" if result.get("goal") is None else f"goal {result['goal']:.3g}x"
+    unit = result["unit"]
+    peer = "" if result.get("peer") is None else f", peer {result['peer']:.4g} {unit}"
+    return (
+        f"{result['name']:<16} {result['ratio']:8.1f}x ({goal})  "
+        f"ours {result['ours']:.4g} {unit}{peer}"
+    )
 
 
 if __name__ == "__main__":

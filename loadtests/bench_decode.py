@@ -1,4 +1,4 @@
-"""Decoding a series into the shared volume, against what one writes with pydicom.
+"""Decoding a series into the shared volume, against pydicom's loop and SimpleITK's reader.
 
 Ours: index from intake, objects in the folder store, slices in order along the normal, int16 HU,
 into a region of shared memory that is fresh for every run, as for every study. Reserving the region
@@ -7,6 +7,7 @@ is a stage of its own in the worker; `ratio_with_region` counts it too.
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import tempfile
@@ -49,35 +50,46 @@ DISTINCT = 20
 """Different slices in a series; making one costs more than decoding it."""
 
 
-def run_decode(repeats: int = 9) -> dict[str, Any]:
-    """Compare a 300-slice uncompressed series with ``dcmread().pixel_array`` and a stack.
+def run_decode(repeats: int = 9, *, slices: int = SLICES) -> list[dict[str, Any]]:
+    """Compare an uncompressed series with pydicom's loop, and with SimpleITK's series reader.
 
     Parameters
     ----------
     repeats : int
         Runs of each side, in turn.
+    slices : int
+        Of the series.
 
     Returns
     -------
-    dict
-        ``name, ratio, goal, ours, peer, unit`` and the series that was decoded.
+    list of dict
+        ``name, ratio, goal, ours, peer, unit`` against each peer, and what was decoded.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files = write_series(Path(folder) / "files", SLICES, compressed=False)
+        files = write_series(Path(folder) / "files", slices, compressed=False)
         series, objects = _index(files, Path(folder) / "objects")
-        decoding: list[float] = []
-        whole, peer, same = _interleaved(
-            lambda: _ours(series, objects, Path(folder), decoding),
-            lambda: _peer_loop(files),
-            repeats,
-        )
-    assert same, "the two sides differ"
-    ours = statistics.median(decoding[1:])  # the first run is the warm-up
-    return {
-        **_result("decode", GOAL_UNCOMPRESSED, ours, peer, SLICES),
-        "ours_with_region": round(whole, 4),
-        "ratio_with_region": round(peer / whole, 2),
-    }
+        in_order = sorted(files)  # of their numbers, so by position
+        results = []
+        for name, goal, peer_side in (
+            ("decode", GOAL_UNCOMPRESSED, lambda: _peer_loop(files)),
+            ("decode-simpleitk", None, lambda: _simpleitk(in_order)),
+        ):
+            decoding: list[float] = []
+            whole, peer, same = _interleaved(
+                functools.partial(_ours, series, objects, Path(folder), decoding),
+                peer_side,
+                repeats,
+            )
+            assert same, "the two sides differ"
+            ours = statistics.median(decoding[1:])  # the first run is the warm-up
+            results.append(
+                {
+                    **_result(name, goal, ours, peer, slices),
+                    "ours_with_region": round(whole, 4),
+                    "ratio_with_region": round(peer / whole, 2),
+                }
+            )
+    return results
 
 
 def run_j2k(repeats: int = 3) -> dict[str, Any]:
@@ -216,6 +228,15 @@ def _peer_loop(files: Sequence[Path]) -> npt.NDArray[np.float32]:
     return np.stack([hu for _, hu in slices])
 
 
+def _simpleitk(files: Sequence[Path]) -> npt.NDArray[Any]:
+    """Read the series as SimpleITK does; its names are known, as our index is."""
+    import SimpleITK
+
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames([str(file) for file in files])
+    return SimpleITK.GetArrayFromImage(reader.Execute())
+
+
 def _encapsulated(file: Path) -> bytes:
     return next(generate_frames(pydicom.dcmread(file).PixelData, number_of_frames=1))
 
@@ -283,7 +304,7 @@ def _interleaved(
     return statistics.median(times[0]), statistics.median(times[1]), same
 
 
-def _result(name: str, goal: float, ours: float, peer: float, slices: int) -> dict[str, Any]:
+def _result(name: str, goal: float | None, ours: float, peer: float, slices: int) -> dict[str, Any]:
     return {
         "name": name,
         "ratio": round(peer / ours, 2),
