@@ -76,6 +76,11 @@ load: setup-dev
 	$(PIP) install --quiet --constraint constraints.txt --group loadtests
 	$(BIN)/python -m loadtests.load small
 
+# Fifty faults from a seed on a server under load; half an hour, resumable. See loadtests/README.md.
+.PHONY: chaos
+chaos: setup-dev
+	$(BIN)/python -m loadtests.chaos --faults 50 --seed $(or $(SEED),1)
+
 # Kills a server at every step of the write path, and replays power failures.
 .PHONY: durable
 durable: setup-dev

@@ -28,8 +28,8 @@ class Sent:
         Of the last version, once it is known.
     state : str
         Of that screening when it ended; empty before.
-    seconds : float
-        Between the order's acknowledgement and the end of it.
+    without_answer : bool
+        Whether it ended as ``done`` with a check that failed.
     """
 
     study: str
@@ -41,7 +41,7 @@ class Sent:
     ordered: str = ""
     screening_id: str = ""
     state: str = ""
-    seconds: float = 0.0
+    without_answer: bool = False
     seed: int = 0
     """Of its UIDs: `loadtests.fresh.Template.fresh` makes the same bytes again."""
 
@@ -51,12 +51,14 @@ class Sent:
     @property
     def finished(self) -> bool:
         """Tell whether it ended with a result."""
-        return self.state == "done"
+        return self.state == "done" and not self.without_answer
 
     @property
     def failed(self) -> bool:
         """Tell whether it ended without one, and says so."""
-        return self.state in ("failed", "cancelled")
+        return self.state in ("failed", "cancelled") or (
+            self.state == "done" and self.without_answer
+        )
 
 
 @dataclass(frozen=True)

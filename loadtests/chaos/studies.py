@@ -23,6 +23,9 @@ MATRIX = 128
 
 INCREMENT_MM = 5.0
 
+SLICES = 56
+"""Around the upper abdomen: liver and spleen are whole."""
+
 SEED = 7
 
 GROUP_2_LENGTH_AT = 140
@@ -36,7 +39,7 @@ def templates(folder: Path) -> dict[str, Template]:
     """Read the phantoms; those that are not there are made, in seconds."""
     made = {}
     for name, findings in FINDINGS.items():
-        where = folder / f"{name}-{MATRIX}-{INCREMENT_MM:g}"
+        where = folder / _called(name)
         if not (where / "truth.json").exists():
             print(f"Making the phantom {name} ...", file=sys.stderr, flush=True)
             shutil.rmtree(where, ignore_errors=True)
@@ -46,12 +49,13 @@ def templates(folder: Path) -> dict[str, Template]:
                 findings=findings,
                 matrix=MATRIX,
                 increment_mm=INCREMENT_MM,
+                slices=SLICES,
                 series=("thin",),
             )
         made[name] = Template.read(name, where)
-    where = folder / f"{POISON}-{MATRIX}-{INCREMENT_MM:g}"
+    where = folder / _called(POISON)
     if not where.exists():
-        _poison(folder / f"healthy-{MATRIX}-{INCREMENT_MM:g}", where)
+        _poison(folder / _called("healthy"), where)
     made[POISON] = Template.read(POISON, where)
     return made
 
@@ -75,6 +79,10 @@ def data_set(file: bytes) -> tuple[str, bytes]:
     (size,) = struct.unpack_from("<H", file, at)
     uid = file[at + 2 : at + 2 + size].rstrip(b"\0").decode()
     return uid, file[GROUP_2_LENGTH_AT + 4 + length :]
+
+
+def _called(name: str) -> str:
+    return f"{name}-{MATRIX}-{INCREMENT_MM:g}-{SLICES}"
 
 
 def _poison(healthy: Path, folder: Path) -> None:

@@ -52,6 +52,14 @@ def test_what_is_open_is_told(entry: Sent, sentence: str) -> None:
     assert balanced(sums([*BOOKS, entry])) == [sentence]
 
 
+def test_done_without_an_answer_is_no_finish() -> None:
+    """It is visible, and so it is counted among what failed."""
+    ended = dataclasses.replace(BOOKS[0], without_answer=True)
+    found = sums([ended])
+    assert (found.finished, found.failed) == (0, 1)
+    assert balanced(found) == []
+
+
 def test_parts_of_a_ledger_add_up() -> None:
     """The sums of two faults are the sums of both."""
     assert sums(BOOKS[:1]) + sums(BOOKS[1:]) == sums(BOOKS)

@@ -13,8 +13,8 @@ from loadtests.chaos.scene import Scene
 from loadtests.dimse_sender import request
 from loadtests.fresh import CONTENT_TYPE
 
-CUT_AFTER_BYTES = 2_000_000
-"""A study is 3.3 MB: most bodies break off, some answers are lost."""
+CUT_AFTER_BYTES = 1_500_000
+"""A study is 1.9 MB: most bodies break off, some answers are lost."""
 
 SLOW_CLIENTS = 10
 """Of the 16 places of ``ONESCAN_API__STORE_LIMIT``."""

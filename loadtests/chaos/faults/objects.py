@@ -43,6 +43,6 @@ OBJECTS = (
         "connections to S3 are reset",
         "no more are",
         (4.0, 8.0),
-        cut_after_bytes=2_000_000,
+        cut_after_bytes=1_500_000,
     ),
 )
