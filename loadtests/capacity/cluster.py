@@ -202,7 +202,13 @@ class Cluster:
             self._number += 1
             general = self.scenario.cost.concurrency
             stat_alone = STAT in pool.side.lanes and len(pool.side.lanes) > 1 and general > 1
-            pod = Pod(self._number, self._rates, general, 1 if stat_alone else 0)
+            pod = Pod(
+                self._number,
+                self._rates,
+                general,
+                1 if stat_alone else 0,
+                stat_first=self.scenario.cost.stat_first,
+            )
             life = Life(pod, started_at=self.env.now)
             pool.lives.append(life)
             self.env.process(self._live(pool, life, at_once=at_once))

@@ -45,6 +45,9 @@ class Cost:
     concurrency: int
     """Studies in hand at once, the chart's ``concurrency``."""
 
+    stat_first: bool
+    """Whether stat studies in hand get first what they need, as by the priorities of Triton."""
+
     seconds_per_study: tuple[float, ...]
     """Measured: seconds a study of a pod with 1, 2, … always in hand; empty where it was not."""
 
@@ -52,15 +55,14 @@ class Cost:
     """Of the api, for receiving and indexing."""
 
     def rates(self) -> tuple[float, ...]:
-        """Studies of mean size per second with 0, 1, … studies in hand; never falling."""
+        """Studies of mean size per second with 0, 1, … studies in hand."""
         found = [0.0]
         measured = self.seconds_per_study
         for in_hand in range(1, self.concurrency + 1):
             if measured:
-                rate = 1 / measured[min(in_hand, len(measured)) - 1]
+                found.append(1 / measured[min(in_hand, len(measured)) - 1])
             else:
-                rate = self._rate(in_hand)
-            found.append(max(rate, found[-1]))
+                found.append(self._rate(in_hand))
         return tuple(found)
 
     def speed(self) -> float:
@@ -120,6 +122,7 @@ def parse_cost(table: TomlTable, name: str) -> Cost:
         intake_core_seconds=stages.number("intake_core_seconds"),
         cores=int(pod.number("cores")),
         concurrency=int(pod.number("concurrency")),
+        stat_first=pod.flag("stat_first", default=True),
         seconds_per_study=pod.numbers("seconds_per_study"),
     )
     for part in (stages, pod, table):
@@ -166,5 +169,5 @@ def from_bench(path: Path, *, estimate_gpu_seconds: float, intake_core_seconds: 
         f"device_seconds = {max(worker - host, 1e-3):.3f}\n"
         f"other_seconds = {max(seconds - worker, 0):.3f}\n"
         f"intake_core_seconds = {intake_core_seconds:g}\n\n"
-        "[pod]\ncores = 2\nconcurrency = 2\n"
+        "[pod]\ncores = 2\nconcurrency = 2\nstat_first = false\n"
     )

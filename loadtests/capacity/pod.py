@@ -20,11 +20,13 @@ class Pod:
     number : int
         Its name.
     rates : sequence of float
-        Studies of mean size per second with 0, 1, 2, … in hand; never falling.
+        Studies of mean size per second with 0, 1, 2, … in hand.
     slots : int
         Studies in hand at once.
     reserved : int
         Of them, kept for the stat lane.
+    stat_first : bool
+        Whether the stat studies in hand get first what they need; else all share alike.
     """
 
     __slots__ = (
@@ -35,13 +37,22 @@ class Pod:
         "number",
         "rates",
         "reserved",
+        "stat_first",
         "taking",
         "urgent",
         "urgent_clock",
         "version",
     )
 
-    def __init__(self, number: int, rates: Sequence[float], slots: int, reserved: int) -> None:
+    def __init__(
+        self,
+        number: int,
+        rates: Sequence[float],
+        slots: int,
+        reserved: int,
+        *,
+        stat_first: bool = True,
+    ) -> None:
         self.number = number
         self.rates = rates
         self.general = slots - reserved
@@ -51,6 +62,7 @@ class Pod:
         self.clock = self.urgent_clock = self.last = 0.0
         self.version = 0
         self.taking = True
+        self.stat_first = stat_first
 
     @property
     def in_hand(self) -> int:
@@ -65,8 +77,9 @@ class Pod:
         if urgent:
             mine = self.rates[urgent]
             self.urgent_clock += passed * mine / urgent
-            if normal:
-                self.clock += passed * (self.rates[urgent + normal] - mine) / normal
+            rest = self.rates[urgent + normal] - mine
+            if normal and rest > 0:
+                self.clock += passed * rest / normal
         elif normal:
             self.clock += passed * self.rates[normal] / normal
 
@@ -77,7 +90,7 @@ class Pod:
             self.reserved -= 1
         else:
             self.general -= 1
-        if urgent:
+        if urgent and self.stat_first:
             self.urgent.append((self.urgent_clock + work, study, reserved))
         else:
             self.normal.append((self.clock + work, study, reserved))

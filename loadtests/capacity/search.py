@@ -18,8 +18,11 @@ from loadtests.capacity.scenario import ApiPolicy, PoolPolicy, Scenario
 COARSE = 12_000
 """Studies of a coarse day, about."""
 
-DRAINS = (60.0, 120.0, 300.0, 600.0, 1200.0)
+DRAINS = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0)
 """``targetDrainSeconds`` that are tried."""
+
+FEW_DRAINS = DRAINS[::2]
+"""Of them, where one pod does the busiest hour and little hangs on it."""
 
 COOLDOWNS = (300.0, 600.0, 1800.0)
 """``cooldownPeriod`` that are tried where a pool may go to zero."""
@@ -58,13 +61,13 @@ def search(base: Scenario) -> Found:
     base = replace(base, api=_api(base))
     group = max(1, round(base.studies_per_day * base.profile.factor / COARSE))
     slack = group * sum((base.cost.host_core_seconds, base.cost.device_seconds))
-    ranked: list[tuple[tuple[bool, float, float], PoolPolicy]] = []
+    ranked: list[tuple[Rank, PoolPolicy]] = []
     cheapest = math.inf
     for policy in sorted(policies(base), key=_at_least):
         if _at_least(policy) > cheapest * LEEWAY:
             continue
         coarse = simulate(replace(base, pools=(policy,), group=group)).outcome
-        ranked.append((_rank(coarse, slack), policy))
+        ranked.append((_rank(policy, coarse, slack), policy))
         if not ranked[-1][0][0]:
             cheapest = min(cheapest, coarse.gpu_hours)
     ranked.sort(key=lambda one: one[0])
@@ -100,7 +103,7 @@ def policies(base: Scenario) -> Iterator[PoolPolicy]:
             if pods is not None and pods <= max(least, 1):
                 continue
             when = None if pods is None else day_schedule(base.profile, pods)
-            for drain in DRAINS:
+            for drain in DRAINS if busy > 1 else FEW_DRAINS:
                 for cooldown in COOLDOWNS if least == 0 else COOLDOWNS[1:2]:
                     yield replace(
                         plain,
@@ -135,13 +138,15 @@ def _api(base: Scenario) -> ApiPolicy:
     return replace(api, most=max(api.most, wanted))
 
 
-def _rank(outcome: Outcome, slack: float) -> tuple[bool, float, float]:
-    """Late ones last, then by cost, then by latency."""
+Rank = tuple[bool, float, float, float]
+"""Late ones last, then by cost, then by the drain time and the cool-down."""
+
+
+def _rank(policy: PoolPolicy, outcome: Outcome, slack: float) -> Rank:
+    """Rank a policy; of those within a percent, that which has more pods soonest when one dies."""
     late = _lateness(outcome, slack)
-    worst = max(
-        (lane.p95_seconds / lane.target_seconds for lane in outcome.lanes.values()), default=0.0
-    )
-    return late > 0, outcome.gpu_hours if late == 0 else late, worst
+    cost = round(math.log(max(outcome.gpu_hours, 1e-6)), 2)
+    return late > 0, late or cost, policy.drain_seconds, -policy.cooldown_seconds
 
 
 def _lateness(outcome: Outcome, slack: float = 0.0) -> float:

@@ -142,9 +142,9 @@ async def test_the_role_reads_nothing_else(database: Database) -> None:
 def test_targets_are_the_arithmetic_of_the_values() -> None:
     """The drain time × the speed of a pod, and the seconds of a stat study."""
     national = triggers("national")
-    assert national["main", "gpu-seconds"]["targetQueryValue"] == "600"
-    assert national["stat", "gpu-seconds"]["targetQueryValue"] == "84"
-    assert national["backfill", "gpu-seconds"]["targetQueryValue"] == "7200"
+    assert national["main", "gpu-seconds"]["targetQueryValue"] == "58.2"  # 60 × 0.97
+    assert national["stat", "gpu-seconds"]["targetQueryValue"] == "8.4"
+    assert national["backfill", "gpu-seconds"]["targetQueryValue"] == "6984"
     assert national["stat", "stat-age"]["targetQueryValue"] == "15"
     assert ("backfill", "stat-age") not in national
     assert triggers("all")["night", "gpu-seconds"]["targetQueryValue"] == "108"
