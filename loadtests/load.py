@@ -60,7 +60,9 @@ async def run(args: argparse.Namespace) -> int:
     targets["seconds"] = args.seconds or LENGTHS.get(targets["shape"], 1) * targets["seconds"]
     folder = args.report.resolve().parent
     folder.mkdir(parents=True, exist_ok=True)
-    templates = await asyncio.to_thread(make_templates, targets["matrix"], targets["increments_mm"])
+    templates = await asyncio.to_thread(
+        make_templates, targets["phantoms"], targets["matrix"], targets["increments_mm"]
+    )
     async with server(args) as (address, key, dimse):
         headers = {"Authorization": f"Bearer {key}"}
         async with aiohttp.ClientSession(headers=headers) as session:

@@ -30,11 +30,13 @@ FULL_MATRIX = 512
 UNHURRIED_SECONDS = 300.0
 
 
-def make_templates(matrix: int, increments_mm: Sequence[float]) -> dict[str, str]:
+def make_templates(
+    phantoms: Sequence[str], matrix: int, increments_mm: Sequence[float]
+) -> dict[str, str]:
     """Make the phantoms that are not there yet; gives name → folder."""
     made = {}
     for increment in increments_mm:
-        for name, findings in FINDINGS.items():
+        for name in phantoms:
             key = f"{name}-{matrix}-{increment:g}"
             folder = FOLDER / key
             if not (folder / "truth.json").exists():
@@ -42,7 +44,7 @@ def make_templates(matrix: int, increments_mm: Sequence[float]) -> dict[str, str
                 make_study(
                     folder,
                     seed=PHANTOM_SEED,
-                    findings=findings,
+                    findings=FINDINGS[name],
                     matrix=matrix,
                     increment_mm=increment,
                     series=("thin",),

@@ -83,7 +83,7 @@ def profile(name: str, shape: str = "") -> dict[str, Any]:
         raise SystemExit(f"No profile {name!r}; there are {', '.join(sorted(profiles))}.")
     found: dict[str, Any] = profiles[name]
     found["shape"] = shape or found["shape"]
-    instead = found.pop("shapes").get(found["shape"], {})
+    instead = found.pop("shapes", {}).get(found["shape"], {})
     found["seconds_at_most"] |= instead.get("seconds_at_most", {})
     return found
 

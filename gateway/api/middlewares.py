@@ -62,17 +62,24 @@ def problem(error: OneScanError, *, status: int | None = None) -> web.Response:
     )
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if status in BUSY:
-        seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
-        response.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+    _ask_again(response, error)
     return response
 
 
 def told(request: web.Request, error: OneScanError, *, status: int | None = None) -> web.Response:
     """Answer a person with a page, and everybody else with `problem`."""
     if wants_page(request):
-        return show_problem(request, error, status or error.status)
+        page = show_problem(request, error, status or error.status)
+        _ask_again(page, error)
+        return page
     return problem(error, status=status)
+
+
+def _ask_again(response: web.Response, error: OneScanError) -> None:
+    """Say when to come again, where the status asks for it."""
+    if response.status in BUSY:
+        seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
+        response.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
 
 
 @web.middleware

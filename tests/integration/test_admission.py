@@ -223,6 +223,27 @@ async def test_the_disk_is_never_filled(
         assert statuses == [(507, True), (200, False)]
 
 
+async def test_a_page_that_is_refused_says_when_to_come_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    """In the same header as everything else that is refused."""
+    settings = limited(database_url, tmp_path, request_limit=1, store_stat_reserve=0)
+    [body] = studies(tmp_path, 1)
+    async with running(settings) as client:
+        holder = Slow(client, body)
+        assert client.app is not None
+        admission = client.app[ADMISSION]
+        await until(lambda: admission.stores == 1)
+        async with client.get("/ui", headers={"Accept": "text/html"}) as answer:
+            assert (answer.status, answer.content_type) == (429, "text/html")
+            assert int(answer.headers["Retry-After"]) >= 1
+        holder.go_on.set()
+        assert await holder.task == 200
+        async with client.get("/ui", headers={"Accept": "text/html"}) as answer:
+            assert answer.status == 200
+            assert "Retry-After" not in answer.headers
+
+
 async def test_requests_are_bounded_before_the_database_is_asked(
     database_url: str, tmp_path: Path
 ) -> None:
