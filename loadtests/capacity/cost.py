@@ -138,35 +138,35 @@ def parse_cost(table: TomlTable, name: str) -> Cost:
 
 
 def from_bench(path: Path, *, estimate_gpu_seconds: float, intake_core_seconds: float) -> str:
-    """Write the text of a cost file from the JSON that ``loadtests.bench study`` printed.
+    """Write the text of a cost file from what ``loadtests.bench study`` printed or kept (.jsonl).
 
-    On a CPU pod the device is what Triton takes of the wall time: a study's wall less the stages
-    that the worker itself does.
+    On a CPU pod worker and Triton share the cores, so all of the worker's wall time is the device.
     """
     try:
-        bench = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(bench, list):
-            bench = next(one for one in bench if one["name"] == "study")
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines() if path.suffix == ".jsonl" else [text]
+        printed = [json.loads(line) for line in lines if line.strip()]
+        told = [one for some in printed for one in (some if isinstance(some, list) else [some])]
+        bench = [one for one in told if one["name"] == "study"][-1]
         whole = bench["all_checks"]
         stages = whole["stages"].values()
-        host = sum(float(stage["cpu_seconds"]) for stage in stages)
         worker = sum(float(stage["wall_seconds"]) for stage in stages)
         seconds = float(whole["seconds"])
-        told = f"{bench['machine']}; commit {bench['commit']}, {bench['date']}"
+        where = f"{bench['machine']}; commit {bench['commit']}, {bench['date']}"
         slices = bench["slices"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CapacityFileError(
             f"{path.name} is not what loadtests.bench study --json prints: {error}."
         ) from None
     return (
         f'title = "CPU pod: all installed checks, a study of {slices} slices"\n'
-        f'source = "loadtests.bench study: {told}"\n'
+        f'source = "loadtests.bench study: {where}"\n'
         "measured = true\n"
         'gpu_type = "cpu"\n'
         f"estimate_gpu_seconds = {estimate_gpu_seconds:g}\n\n"
         "[stages]\n"
-        f"host_core_seconds = {host:.3f}\n"
-        f"device_seconds = {max(worker - host, 1e-3):.3f}\n"
+        "host_core_seconds = 0\n"
+        f"device_seconds = {worker:.3f}\n"
         f"other_seconds = {max(seconds - worker, 0):.3f}\n"
         f"intake_core_seconds = {intake_core_seconds:g}\n\n"
         "[pod]\ncores = 2\nconcurrency = 2\nstat_first = false\n"
