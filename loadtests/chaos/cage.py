@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -97,4 +98,4 @@ def may_mount() -> bool:
 def _unshare() -> list[str]:
     """Give the beginning of the command; whoever is not root becomes it in a user namespace."""
     own_user = [] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
-    return ["unshare", *own_user]
+    return [shutil.which("unshare") or "/usr/bin/unshare", *own_user]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from gateway.runtime import launch
 from gateway.runtime.home import Home, discard
 from gateway.runtime.pginstall import FOREIGN_ROOT
 from gateway.runtime.ports import free_port
@@ -39,7 +40,7 @@ DATABASE_BYTES = 768 * 1024**2
 
 START_SECONDS = 180.0
 
-QUIET_SECONDS = 3.0
+QUIET_SECONDS = 2.0
 """After which what came by DIMSE is screened."""
 
 PARTNERS = f"""[partners.modality]
@@ -146,6 +147,9 @@ def _start(home: Path, environ: Mapping[str, str]) -> Server:
     if may_mount():
         sizes = {SHM: SHM_BYTES, home / "objects": OBJECTS_BYTES, database: DATABASE_BYTES}
         command = Cage(sizes).command(command)
+    # whatever ends the run ends the server, which ends its children
+    launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid())]
+    command = [*launcher, str(int(signal.SIGTERM)), "-1", "-1", *command]
     with (home / "up.log").open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -103,7 +104,7 @@ class Traffic:
         answer = await self._ask(
             entry,
             "/dicomweb/studies",
-            data=body,
+            body=body,
             headers={"Content-Type": CONTENT_TYPE, "X-OneScan-Lane": lane},
         )
         kept = (answer or {}).get("00081199", {}).get("Value", ())
@@ -172,13 +173,16 @@ class Traffic:
             await asyncio.sleep(AGAIN_SECONDS)
         return b""
 
-    async def _ask(self, entry: Sent, path: str, **given: Any) -> dict[str, Any] | None:
+    async def _ask(
+        self, entry: Sent, path: str, *, body: bytes | None = None, **given: Any
+    ) -> dict[str, Any] | None:
         """Post until there is an answer; None after all patience, ``refused`` for a refusal."""
         assert self._session is not None
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
+            data = None if body is None else io.BytesIO(body)  # is closed when it was sent
             with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-                async with self._session.post(self.url + path, **given) as answer:
+                async with self._session.post(self.url + path, data=data, **given) as answer:
                     if answer.status in BUSY:
                         return {"refused": answer.status}
                     if answer.status in (200, 202):
