@@ -13,7 +13,7 @@ from loadtests.shapes import LANES, SHAPES
 from loadtests.verdict import SAID, judge, passed, profile
 from tests.unit.loadtests.recorded_run import recorded, study
 
-PROFILES = ["small", "large"]
+PROFILES = ["small", "large", "smoke"]
 
 
 def missed(found: Found, shape: str = "") -> set[str]:
@@ -168,5 +168,5 @@ def test_what_was_found_survives_json() -> None:
 
 def test_an_unknown_profile_is_named() -> None:
     """With those that there are."""
-    with pytest.raises(SystemExit, match="'huge'; there are large, small"):
+    with pytest.raises(SystemExit, match="'huge'; there are large, small, smoke"):
         profile("huge")
