@@ -243,7 +243,8 @@ def _service(
     *,
     drain_seconds: float = 5.0,
 ) -> Child:
-    kept = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+    kept = {"HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"}
+    kept |= {key for key in os.environ if key.startswith("AWS_")}  # of an object store
     return Child(
         name=name,
         command=[sys.executable, "-m", "gateway.cli", command],

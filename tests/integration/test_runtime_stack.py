@@ -65,8 +65,15 @@ async def eventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_it_serves_is_stopped_and_leaves_nothing(settings: Settings) -> None:
-    """Ready means that the api answers; stop ends every process and region, and the address."""
+async def test_it_serves_is_stopped_and_leaves_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ready means that the api answers; stop ends every process and region, and the address.
+
+    Credentials of an object store reach those that speak to it, and Triton does not.
+    """
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of a bucket")
+    monkeypatch.setenv("SOME_SECRET", "x")
     stop, seen = asyncio.Event(), []
     dimse = dataclasses.replace(settings.dimse, port=free_port("127.0.0.1"))
     settings = dataclasses.replace(settings, dimse=dimse)
@@ -75,6 +82,10 @@ async def test_it_serves_is_stopped_and_leaves_nothing(settings: Settings) -> No
         pids = {name: server.supervisor.pid(name) for name in (*CHILDREN, "dimse")}
         with socket.create_connection(("127.0.0.1", dimse.port), 5):
             pass
+        environs = {name: psutil.Process(pid).environ() for name, pid in pids.items()}
+        told = {name for name, environ in environs.items() if "AWS_ACCESS_KEY_ID" in environ}
+        assert told == {"api", "worker", "dimse"}
+        assert not [name for name, environ in environs.items() if "SOME_SECRET" in environ]
         link = next(word for sentence in said for word in sentence.split() if "token=" in word)
         with requests.Session() as browser:
             page = browser.get(link, timeout=10)
