@@ -15,13 +15,17 @@ from gateway.settings import Settings
 
 
 @asynccontextmanager
-async def own_server(*, dimse: bool = False) -> AsyncIterator[Server]:
+async def own_server(
+    *, dimse: bool = False, model_repository: Path | None = None
+) -> AsyncIterator[Server]:
     """Run it on a free port; its home, on a short path for its sockets, goes with it.
 
     Parameters
     ----------
     dimse : bool
         With a listener, on another free port, that takes what anybody on this machine sends.
+    model_repository : Path, optional
+        Another one than ours.
     """
     home = Path(tempfile.mkdtemp(prefix="os-", dir="/tmp"))
     settings = Settings(home=home)
@@ -31,6 +35,9 @@ async def own_server(*, dimse: bool = False) -> AsyncIterator[Server]:
             settings.dimse, port=free_port(settings.dimse.host), open_tenant="default"
         )
         settings = dataclasses.replace(settings, dimse=listener)
+    if model_repository is not None:
+        triton = dataclasses.replace(settings.triton, model_repository=str(model_repository))
+        settings = dataclasses.replace(settings, triton=triton)
     try:
         async with embedded(settings) as server:
             yield server

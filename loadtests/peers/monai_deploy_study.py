@@ -1,6 +1,6 @@
 """The peer of the whole-study benchmark: MONAI Deploy App SDK operators in one warm process.
 
-Runs in a virtual environment of its own (``make peer``). Reads one folder of DICOM a line on
+Runs in a virtual environment of its own (``make peer``). Reads ``{"folder"}`` of DICOM a line on
 stdin and answers with one JSON line ``{"seconds", "liver_hu"}``. The operators are called one
 after another without the application's scheduler, which is to the peer's advantage: its
 per-application start of seconds is left out.
@@ -98,7 +98,7 @@ def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         started = time.perf_counter()
-        liver_hu = study(app, net, orient, spacing, windows, Path(line.strip()))
+        liver_hu = study(app, net, orient, spacing, windows, Path(json.loads(line)["folder"]))
         seconds = time.perf_counter() - started
         print(json.dumps({"seconds": seconds, "liver_hu": liver_hu}), flush=True)
 
