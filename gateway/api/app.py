@@ -28,6 +28,7 @@ from gateway.api import (
     health,
     operate,
     reader_studies,
+    reader_study_pages,
     results,
     reviews,
     screening_lists,
@@ -167,6 +168,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(slices.routes)
     app.add_routes(critical.routes)
     app.add_routes(ui.routes)
+    app.add_routes(reader_study_pages.routes)
     app.add_routes(webhooks.routes)
     app.add_routes(diagnosis.routes)
     app.add_routes(operate.routes)

@@ -82,7 +82,7 @@ async def begin_reader_study(request: web.Request) -> web.Response:
         )
         plan = await reader_studies.readings(connection, row["reader_study_id"])
     return web.json_response(
-        _study(row, plan, actor),
+        shown_study(row, plan, actor),
         status=201,
         headers={"Location": f"/v1/reader-studies/{row['reader_study_id']}"},
     )
@@ -93,7 +93,7 @@ async def list_reader_studies(request: web.Request) -> web.Response:
     """List the tenant's reader studies, newest first."""
     async with request.app[DATABASE].connection() as connection:
         rows = await reader_studies.page(connection, request[PRINCIPAL].tenant, limit=STUDIES_SHOWN)
-    return web.json_response({"reader_studies": [_summary(row) for row in rows]})
+    return web.json_response({"reader_studies": [summary(row) for row in rows]})
 
 
 @routes.get("/v1/reader-studies/{reader_study_id}")
@@ -103,7 +103,7 @@ async def get_reader_study(request: web.Request) -> web.Response:
     async with request.app[DATABASE].connection() as connection:
         row = await reader_studies.find(connection, tenant, _study_id(request))
         plan = await reader_studies.readings(connection, row["reader_study_id"])
-    return web.json_response(_study(row, plan, request[PRINCIPAL].actor))
+    return web.json_response(shown_study(row, plan, request[PRINCIPAL].actor))
 
 
 @routes.post("/v1/reader-studies/{reader_study_id}/next")
@@ -139,7 +139,7 @@ async def export_reader_study(request: web.Request) -> web.Response:
     async with request.app[DATABASE].connection() as connection:
         row = await reader_studies.find(connection, tenant, _study_id(request))
         plan = await reader_studies.readings(connection, row["reader_study_id"])
-    if _reads_still(plan, actor):
+    if reads_still(plan, actor):
         raise HiddenError("The figures are hidden until you have read all of your cases.")
     written = io.StringIO()
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\r\n")
@@ -174,7 +174,8 @@ def _figures(reading: Row) -> dict[str, Any]:
     }
 
 
-def _summary(row: Row) -> dict[str, Any]:
+def summary(row: Row) -> dict[str, Any]:
+    """Show what a reader study is, without its readings."""
     return {
         "reader_study_id": str(row["reader_study_id"]),
         "name": row["name"],
@@ -185,19 +186,19 @@ def _summary(row: Row) -> dict[str, Any]:
     }
 
 
-def _study(row: Row, plan: list[Row], actor: str) -> dict[str, Any]:
+def shown_study(row: Row, plan: list[Row], actor: str) -> dict[str, Any]:
     """Show a study; neither seed nor figures to who has yet to read."""
-    reads_still = _reads_still(plan, actor)
+    still = reads_still(plan, actor)
     return {
-        **_summary(row),
-        "seed": None if reads_still else row["seed"],
+        **summary(row),
+        "seed": None if still else row["seed"],
         "cases": len({one["screening_id"] for one in plan}),
         "progress": [
             {
                 "reader": reader,
                 "read": sum(one["closed_at"] is not None for one in _of(plan, reader)),
                 "of": len(_of(plan, reader)),
-                "figures": None if reads_still else _summed(_of(plan, reader)),
+                "figures": None if still else _summed(_of(plan, reader)),
             }
             for reader in row["readers"]
         ],
@@ -232,7 +233,8 @@ def _of(plan: list[Row], reader: str) -> list[Row]:
     return [one for one in plan if one["reader"] == reader]
 
 
-def _reads_still(plan: list[Row], reader: str) -> bool:
+def reads_still(plan: list[Row], reader: str) -> bool:
+    """Whether somebody has cases left to read, so that no figure is shown to him."""
     return any(one["closed_at"] is None for one in _of(plan, reader))
 
 

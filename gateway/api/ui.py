@@ -15,6 +15,7 @@ import gateway.ui
 from gateway.api.cookies import csrf_token, is_secure, session_secret
 from gateway.api.hiding import hidden, only_shown, without_findings
 from gateway.api.keys import DATABASE, PRINCIPAL
+from gateway.api.own_marks import own_marks
 from gateway.api.query import NAME
 from gateway.api.screenings import screening_id_of
 from gateway.api.slices import series_of
@@ -23,13 +24,14 @@ from gateway.api.studies import study_of
 from gateway.exceptions import NotFoundError, OneScanError
 from gateway.results.json import screening_result
 from gateway.screening.manifest import STATES
-from gateway.store import critical, screenings, worklist
+from gateway.store import critical, reader_studies, screenings, worklist
 from gateway.store.database import Connection
 from gateway.store.queue import LANES
 from gateway.study.viewed import describe
 from gateway.ui.html import plain
 from gateway.ui.page import POLICY, Visit, problem_page
-from gateway.ui.study import Study, study_page
+from gateway.ui.study import study_page
+from gateway.ui.view import Study
 from gateway.ui.words import LANGUAGES, Words, choose_language
 from gateway.ui.worklist import SCREENING_STATES, List, live_part, worklist_page
 
@@ -59,6 +61,9 @@ async def show_worklist(request: web.Request) -> web.Response:
         kept_back = await hidden(request, connection, studies)
         rows, waiting = only_shown(rows, kept_back), only_shown(waiting, kept_back)
         patients = await _patients(connection, tenant, waiting)
+        studies_of_his = visit.may_review and await reader_studies.concern(
+            connection, tenant, request[PRINCIPAL].actor
+        )
     shown = List(
         rows=rows,
         critical=waiting,
@@ -66,6 +71,7 @@ async def show_worklist(request: web.Request) -> web.Response:
         manifests=request.app[MANIFESTS],
         filters=filters,
         number=asked.page,
+        reader_studies=studies_of_his,
         now=datetime.now(UTC),
     )
     whole = "fragment" not in request.query
@@ -175,19 +181,24 @@ async def _study(request: web.Request, screening_id: Any) -> web.Response:
         waiting = await critical.of_screening(connection, tenant, screening_id)
         kept_back = bool(await hidden(request, connection, [uid]))
         newest = await worklist.newest(connection, tenant, uid) if uid else row
-    if kept_back:
-        row, released, waiting = without_findings(row), [], []
+        if kept_back:
+            row, released, waiting = without_findings(row), [], []
+        result = screening_result(row, released, stage=stage)
+        own = await own_marks(request, connection, row, result["checks"], kept_back=kept_back)
     volumes = None
     if known is not None:
         _, series = await series_of(request, uid)
         volumes = [describe(one) for one in series]
     shown = Study(
-        result=screening_result(row, released, stage=stage),
+        result=result,
         attributes=known["attributes"] if known else {},
         volumes=volumes,
         critical=waiting,
         manifests=request.app[MANIFESTS],
-        reviews=not kept_back,
+        reviews=own.reviews,
+        marking=own.marking,
+        compared=own.compared,
+        hidden=kept_back,
         newer=None
         if newest["screening_id"] == row["screening_id"]
         else str(newest["screening_id"]),

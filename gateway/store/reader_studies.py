@@ -23,7 +23,7 @@ class Next:
     """What a reader does next."""
 
     state: str
-    """``reading``, ``washing_out`` or ``done``."""
+    """``ready``, ``reading``, ``washing_out`` or ``done``; `take_next` never leaves it ready."""
 
     reading: Row | None = None
     resumes_at: datetime | None = None
@@ -143,14 +143,65 @@ async def readings(connection: Connection, reader_study_id: UUID) -> list[Row]:
 
 
 async def reading_of(connection: Connection, review_id: UUID) -> Row | None:
-    """Give the reading that a review is of, and whether its reader has ``left`` others to read."""
+    """Give the reading that a review is of.
+
+    Returns
+    -------
+    dict or None
+        With the ``name`` of the reader study, how many cases it is ``of``, and whether its reader
+        has ``left`` others to read.
+    """
     cursor = await connection.execute(
-        "SELECT g.*, EXISTS (SELECT FROM readings o WHERE o.reader_study_id = g.reader_study_id"
-        " AND o.reader = g.reader AND o.closed_at IS NULL) AS left"
-        " FROM readings g WHERE g.review_id = %s",
+        """
+        SELECT g.*, s.name, count(DISTINCT o.screening_id) AS of,
+            bool_or(o.reader = g.reader AND o.closed_at IS NULL) AS left
+        FROM readings g JOIN reader_studies s USING (reader_study_id)
+        JOIN readings o USING (reader_study_id)
+        WHERE g.review_id = %s
+        GROUP BY g.reader_study_id, g.reader, g.session, g.position, s.name
+        """,
         (review_id,),
     )
     return await cursor.fetchone()
+
+
+def standing(study: Row, rows: Sequence[Row], *, now: datetime) -> Next:
+    """Tell where a reader stands, by his readings in their order."""
+    waiting = next((row for row in rows if row["closed_at"] is None), None)
+    if waiting is None:
+        return Next(state="done")
+    if waiting["opened_at"] is not None:
+        return Next(state="reading", reading=waiting)
+    before = [row["closed_at"] for row in rows if row["session"] < waiting["session"]]
+    resumes_at = max(before) + timedelta(days=study["washout_days"]) if before else now
+    if resumes_at > now:
+        return Next(state="washing_out", resumes_at=resumes_at)
+    return Next(state="ready", reading=waiting)
+
+
+async def of_reader(connection: Connection, tenant: str, reader: str) -> dict[UUID, list[Row]]:
+    """List a reader's readings by reader study, in their order, each with the time ``now``."""
+    cursor = await connection.execute(
+        "SELECT g.*, now() AS now FROM readings g JOIN reader_studies s USING (reader_study_id)"
+        " WHERE s.tenant = %s AND %s = ANY(s.readers) AND g.reader = %s"
+        " ORDER BY g.reader_study_id, g.session, g.position",
+        (tenant, reader, reader),
+    )
+    found: dict[UUID, list[Row]] = {}
+    for row in await cursor.fetchall():
+        found.setdefault(row["reader_study_id"], []).append(row)
+    return found
+
+
+async def concern(connection: Connection, tenant: str, reader: str) -> bool:
+    """Tell whether somebody reads in a reader study, or began one."""
+    cursor = await connection.execute(
+        "SELECT EXISTS (SELECT FROM reader_studies WHERE tenant = %(tenant)s"
+        " AND (%(reader)s = ANY(readers) OR created_by = %(reader)s)) AS some",
+        {"tenant": tenant, "reader": reader},
+    )
+    row = await cursor.fetchone()
+    return bool(row and row["some"])
 
 
 async def take_next(connection: Connection, study: Row, *, reader: str, content: Row) -> Next:
@@ -175,16 +226,10 @@ async def take_next(connection: Connection, study: Row, *, reader: str, content:
     rows = await cursor.fetchall()
     if not rows:
         raise NotFoundError(NO_STUDY)
-    waiting = next((row for row in rows if row["closed_at"] is None), None)
-    if waiting is None:
-        return Next(state="done")
-    if waiting["opened_at"] is not None:
-        return Next(state="reading", reading=waiting)
-    before = [row["closed_at"] for row in rows if row["session"] < waiting["session"]]
-    if before:
-        resumes_at = max(before) + timedelta(days=study["washout_days"])
-        if resumes_at > waiting["now"]:
-            return Next(state="washing_out", resumes_at=resumes_at)
+    stands = standing(study, rows, now=rows[0]["now"])
+    if stands.state != "ready" or stands.reading is None:
+        return stands
+    waiting = stands.reading
     tenant = study["tenant"]
     await reviews.lock_screening(connection, tenant, waiting["screening_id"])
     made, _ = await reviews.begin(

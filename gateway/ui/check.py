@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,16 @@ SHOWN_LESIONS = 40
 """Of one check; the rest stands in the result."""
 
 
-def check_card(words: Words, title: str, result: Mapping[str, Any]) -> Html:
-    """Write the card of a check's result."""
+def check_card(
+    words: Words, title: str, result: Mapping[str, Any], kinds: Sequence[str] | None = None
+) -> Html:
+    """Write the card of a check's result.
+
+    Parameters
+    ----------
+    kinds : sequence of str, optional
+        Of lesions, for who corrects one; with it the card has room for a review.
+    """
     state, thresholds = result["state"], result["thresholds"]
     marked = [lesion for lesion in result["lesions"] if lesion["marked"]]
     shows = state == "positive" or bool(marked) or bool(thresholds and thresholds["marked_by"])
@@ -33,16 +42,9 @@ def check_card(words: Words, title: str, result: Mapping[str, Any]) -> Html:
         else None,
         tag("p", _says(words, result), class_="says"),
         threshold_scale(words, result["score"], thresholds) if thresholds and answered else None,
-        _lesions(words, result["check"], marked),
+        _lesions(words, result["check"], marked, judged=kinds is not None),
+        _room_for_review(words, result["check"], state, shows, kinds),
         _more(words, result),
-        tag(
-            "div",
-            class_="decision",
-            data_check=result["check"],
-            data_state=state,
-            data_shows=shows,
-            hidden=True,
-        ),
         class_=f"check {state}" + (" shows" if shows else ""),
         aria_labelledby=f"check-{result['check']}",
         data_check=result["check"],
@@ -66,7 +68,30 @@ def _says(words: Words, result: Mapping[str, Any]) -> Child:
     return outside(words.of(result["text"]), 1200)
 
 
-def _lesions(words: Words, check: str, marked: Sequence[Mapping[str, Any]]) -> Html | None:
+def _room_for_review(
+    words: Words, check: str, state: str, shows: bool, kinds: Sequence[str] | None
+) -> Child:
+    """Leave room for the lesions that a reader adds, and for his decision; a script fills it."""
+    if kinds is None:
+        return None
+    named = json.dumps([(kind, words.name(kind)) for kind in kinds], ensure_ascii=False)
+    return (
+        tag("div", class_="additions", hidden=True),
+        tag(
+            "div",
+            class_="decision",
+            data_check=check,
+            data_state=state,
+            data_shows=shows,
+            data_kinds=named,
+            hidden=True,
+        ),
+    )
+
+
+def _lesions(
+    words: Words, check: str, marked: Sequence[Mapping[str, Any]], *, judged: bool
+) -> Html | None:
     if not marked:
         return None
     return tag(
@@ -82,6 +107,9 @@ def _lesions(words: Words, check: str, marked: Sequence[Mapping[str, Any]]) -> H
                     data_lesion=f"{check}/{lesion['id']}",
                     class_="lesion" + (" flagged" if lesion["flagged"] else ""),
                 ),
+                tag("div", class_="judged", data_judged=f"{check}/{lesion['id']}", hidden=True)
+                if judged
+                else None,
             )
             for lesion in marked[:SHOWN_LESIONS]
         ],

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from gateway.screening.manifest import Manifest
-from gateway.ui.check import check_card, lesion_label
+from gateway.ui.check import check_card
 from gateway.ui.html import Html, outside, plain, tag
+from gateway.ui.marks import comparison_panel, marks_panel
 from gateway.ui.page import Visit, chip, date_of, keys_dialog, page, patient_line, patient_name
+from gateway.ui.review import review_panel
+from gateway.ui.view import PRESETS, Study, kinds_of, view_of
 from gateway.ui.words import Words
 from gateway.ui.worklist import title_of
 
 PLANES = ("axial", "coronal", "sagittal")
-
-PRESETS = {
-    "lung": (-600, 1500),
-    "soft": (40, 400),
-    "bone": (450, 1800),
-    "liver_window": (80, 150),
-}
-"""Centre and width, HU: the windows that radiologists name."""
-
-PRESET_OF_CHECK = {
-    "nodule": "lung",
-    "chest": "lung",
-    "bone": "bone",
-    "liver": "liver_window",
-}
-"""In which window a check's lesions are looked at; soft tissue for the others."""
 
 KEYS = (
     ("↑ ↓ PgUp PgDn", "key_slices"),
@@ -40,29 +25,11 @@ KEYS = (
     ("n p", "key_finding"),
     ("x", "key_plane"),
     ("r Backspace", "key_reset"),
-    ("u", "key_back"),
-    ("?", "key_help"),
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """What the page shows."""
-
-    result: Mapping[str, Any]
-    """As `gateway.results.json.screening_result` gives it."""
-
-    attributes: Mapping[str, Any]
-    volumes: Sequence[Mapping[str, Any]] | None
-    """As `gateway.study.viewed.describe` gives them; None where no image is kept."""
-
-    critical: Sequence[Mapping[str, Any]]
-    manifests: Mapping[str, Manifest]
-    newer: str | None = None
-    """Identifier of a newer version."""
-
-    reviews: bool = False
-    """Whether reviews are written here."""
+JUDGING_KEYS = (("a d c", "key_judge"), ("k Delete", "key_add"))
+MARKING_KEYS = (("k Delete", "key_mark"),)
+LAST_KEYS = (("u", "key_back"), ("?", "key_help"))
 
 
 def study_page(visit: Visit, shown: Study) -> str:
@@ -70,6 +37,8 @@ def study_page(visit: Visit, shown: Study) -> str:
     words, attributes = visit.words, shown.attributes
     name = patient_name(attributes, words.language)
     view = json.dumps(view_of(words, shown), ensure_ascii=False)
+    judges = shown.reviews and visit.may_review
+    keys = JUDGING_KEYS if judges else MARKING_KEYS if shown.marking else ()
     return page(
         visit,
         name or words("study"),
@@ -80,8 +49,12 @@ def study_page(visit: Visit, shown: Study) -> str:
                 "aside",
                 _head(visit, shown, name),
                 _notes(visit, shown),
-                _cards(words, shown),
-                _review(words, shown) if shown.reviews and visit.may_review else None,
+                marks_panel(words, shown) if shown.marking else None,
+                comparison_panel(words, shown) if shown.compared else None,
+                _cards(words, shown, judged=judges),
+                review_panel(words, shown.result["screening_id"], _kinds(shown))
+                if judges
+                else None,
                 tabindex=0,
                 aria_label=words("findings"),
             ),
@@ -90,52 +63,10 @@ def study_page(visit: Visit, shown: Study) -> str:
             class_="study",
         ),
         tag("div", id="told", class_="unseen", role="status"),
-        keys_dialog(words, KEYS),
+        keys_dialog(words, (*KEYS, *keys, *LAST_KEYS)),
         kind="reading",
-        scripts=("viewer.js", "review.js") if shown.reviews else ("viewer.js",),
+        scripts=("viewer.js",),
     )
-
-
-def view_of(words: Words, shown: Study) -> dict[str, Any]:
-    """Give the viewer what it needs: volumes that can be shown, lesions, masks."""
-    steps = {
-        step["check"]: step["series_key"] or step["series_instance_uid"]
-        for step in (shown.result["plan"] or {}).get("checks", [])
-    }
-    lesions, masks = [], []
-    for check in shown.result["checks"]:
-        key = steps.get(check["check"]) or check["provenance"].get("series_instance_uid")
-        if check["mask"]:
-            masks.append({"check": check["check"], "series": key})
-        for lesion in check["lesions"]:
-            if lesion["marked"]:
-                lesions.append(
-                    {
-                        "check": check["check"],
-                        "id": lesion["id"],
-                        "series": key or lesion["series_instance_uid"],
-                        "centre_mm": lesion["centre_mm"],
-                        "box_mm": lesion["box_mm"],
-                        "flagged": lesion["flagged"],
-                        "mask_value": lesion["mask_value"],
-                        "label": lesion_label(words, lesion),
-                        "preset": PRESET_OF_CHECK.get(check["check"], "soft"),
-                    }
-                )
-    return {
-        "study": shown.result["study"]["study_instance_uid"],
-        "screening": shown.result["screening_id"],
-        "final": shown.result["state"] in ("done", "failed", "cancelled"),
-        "volumes": [
-            {**one, "description": plain(one["description"], 60), "affine": one["affine_lps"]}
-            for one in shown.volumes or ()
-            if one["shape"]
-        ],
-        "first": next((key for key in steps.values() if key), None),
-        "lesions": lesions,
-        "masks": masks,
-        "presets": PRESETS,
-    }
 
 
 def _viewer(words: Words, shown: Study) -> Html:
@@ -237,6 +168,11 @@ def _notes(visit: Visit, shown: Study) -> list[Html]:
     if shown.newer:
         there = tag("a", words("open"), href=f"/ui/screenings/{shown.newer}")
         notes.append(tag("p", words("newer"), " ", there, class_="notice"))
+    if shown.hidden and shown.marking is None:
+        there = tag("a", words("reader_studies"), href="/ui/reader-studies")
+        notes.append(
+            tag("p", words("hidden"), " ", there if visit.may_review else None, class_="notice")
+        )
     error = shown.result["error"]
     if error:
         said = (tag("code", plain(error["code"], 60)), " ", outside(error["message"], 300))
@@ -269,9 +205,19 @@ def _notes(visit: Visit, shown: Study) -> list[Html]:
     return notes
 
 
-def _cards(words: Words, shown: Study) -> Html:
+def _kinds(shown: Study) -> dict[str, list[str]]:
+    return {
+        one["check"]: kinds_of(shown.manifests.get(one["check"]), one)
+        for one in shown.result["checks"]
+    }
+
+
+def _cards(words: Words, shown: Study, *, judged: bool) -> Html:
+    kinds = _kinds(shown) if judged else {}
     cards = [
-        check_card(words, title_of(words, shown.manifests, one["check"]), one)
+        check_card(
+            words, title_of(words, shown.manifests, one["check"]), one, kinds.get(one["check"])
+        )
         for one in shown.result["checks"]
     ]
     done = {one["check"] for one in shown.result["checks"]}
@@ -296,34 +242,3 @@ def _cards(words: Words, shown: Study) -> Html:
     ]
     why = tag("details", tag("summary", words("quality")), tag("dl", chosen)) if plan else None
     return tag("section", cards, why, class_="checks", id="checks", aria_label=words("findings"))
-
-
-def _review(words: Words, shown: Study) -> Html:
-    said = {
-        key: words(key)
-        for key in (
-            *("accept", "reject", "correct", "undecided", "comment", "saved", "signed_by"),
-            *("begin_review", "amend", "to_undecided", "positive", "negative", "indeterminate"),
-        )
-    }
-    return tag(
-        "section",
-        tag("h2", words("review"), id="review-title"),
-        tag("p", id="review-state", class_="muted", role="status"),
-        tag(
-            "label",
-            tag("span", words("comment")),
-            tag("textarea", id="review-comment", rows=3, maxlength=10000, dir="auto"),
-        ),
-        tag(
-            "p",
-            tag("button", words("begin_review"), id="review-begin", hidden=True),
-            tag("button", words("save"), id="review-save", hidden=True),
-            tag("button", words("sign"), id="review-sign", class_="strong", hidden=True),
-        ),
-        id="review",
-        class_="review",
-        aria_labelledby="review-title",
-        data_screening=shown.result["screening_id"],
-        data_words=json.dumps(said, ensure_ascii=False),
-    )

@@ -54,6 +54,8 @@ class List:
 
     number: int
     now: datetime
+    reader_studies: bool = False
+    """Whether whoever looks has a part in a reader study."""
 
 
 def worklist_page(visit: Visit, shown: List) -> str:
@@ -65,6 +67,14 @@ def worklist_page(visit: Visit, shown: List) -> str:
         tag(
             "main",
             tag("h1", words("worklist"), class_="unseen"),
+            tag(
+                "nav",
+                tag("a", words("reader_studies"), href="/ui/reader-studies", class_="button"),
+                aria_label=words("reader_studies"),
+                class_="onward",
+            )
+            if shown.reader_studies
+            else None,
             _filters(words, shown),
             tag("div", live_part(visit, shown), id="live", aria_live="off"),
         ),

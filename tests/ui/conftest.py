@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from gateway.api.app import make_app
 from gateway.api.keys import DATABASE
@@ -27,6 +28,12 @@ CHROMIUM = "/usr/bin/chromium"
 """Debian's; playwright brings only the driver."""
 
 DESK = {"width": 1280, "height": 800}
+TABLET = {"width": 820, "height": 1180}
+
+PATIENCE_MILLISECONDS = 15_000
+"""Of what has to happen at last, on a machine that does other things too."""
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 class Pages:
@@ -77,10 +84,15 @@ class Pages:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+def pages(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pages]:
+    """Begin with the studies that the module names as ``STUDIES``, or with those of any."""
+    asked = getattr(request.module, "STUDIES", ())
     home = tmp_path_factory.mktemp("home")
     (home / "partners.toml").write_text(
         '[critical.default]\nask = ["Dr Li", "Dr Wang"]\nminutes = 10\n'
+        '[partners.school]\nkeys = ["pupil"]\nreview = "teaching"\n'
     )
     with running_postgres() as server, fresh_database(server) as database_url:
         settings = Settings(
@@ -89,7 +101,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
             store=StoreSettings(database_url=database_url, pool_size=6),
         )
         with Pages(settings) as made:
-            made.studies = made.run(write_studies(made.app, made.url, home))
+            made.studies = made.run(write_studies(made.app, made.url, home, asked))
             yield made
 
 
@@ -106,7 +118,7 @@ def chromium(pages: Pages) -> Iterator[Browser]:
 def reader(chromium: Browser, pages: Pages) -> Iterator[BrowserContext]:
     """A browser with the session of somebody who reads and reviews."""
     context = chromium.new_context(viewport=DESK, locale="en-GB")
-    context.set_default_timeout(8000)
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
     page = context.new_page()
     page.goto(pages.link("read", "review"))
     page.close()
@@ -116,8 +128,15 @@ def reader(chromium: Browser, pages: Pages) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(reader: BrowserContext) -> Iterator[Page]:
-    """A page on which nothing may go wrong: no script error, no breach of the policy."""
-    made = reader.new_page()
+    """A page on which nothing may go wrong."""
+    with careful_page(reader) as made:
+        yield made
+
+
+@contextmanager
+def careful_page(context: BrowserContext) -> Iterator[Page]:
+    """Open a page that fails its test for a script error or a breach of the policy."""
+    made = context.new_page()
     wrong: list[str] = []
     made.on("pageerror", lambda error: wrong.append(str(error)))
     made.on(

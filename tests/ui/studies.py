@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,14 @@ SLICES, SIZE = 40, 96
 LESION = (25, 40, 60)
 """Voxel (slice, row, column) of the planted lesion's centre."""
 
+SECOND = (12, 50, 40)
+"""Of a second lesion, where a check says two."""
+
 SPACING_MM = 3.0
 ORIGIN_MM = (-100.0, -100.0, 0.0)
+
+LESIONS = {"lesion": (LESION,), "pair": (LESION, SECOND)}
+"""What a check finds → where its lesions lie."""
 
 HOSTILE = (
     '<img src=x onerror="alert(1)"><script>alert(2)</script>^\u202egnp.exe\u202c'
@@ -46,10 +53,16 @@ class Written:
     screening: UUID
 
 
-async def write_studies(app: web.Application, url: str, folder: Path) -> dict[str, Written]:
-    """Store and screen them; gives them by name."""
+Asked = tuple[str, dict[str, Any], tuple[str, ...]]
+"""Name of a study, attributes that differ, what its checks find."""
+
+
+async def write_studies(
+    app: web.Application, url: str, folder: Path, asked: Sequence[Asked] = ()
+) -> dict[str, Written]:
+    """Store and screen those that are asked for, or else those of every module, by name."""
     made = {}
-    for number, (name, changes, results) in enumerate(_studies()):
+    for number, (name, changes, results) in enumerate(asked or _studies()):
         with pydicom.config.disable_value_validation():  # as senders do
             paths = write_small_ct(folder / name, slices=SLICES, size=SIZE, changes=changes)
             _plant(paths)
@@ -65,7 +78,7 @@ async def write_studies(app: web.Application, url: str, folder: Path) -> dict[st
     return made
 
 
-def _studies() -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
+def _studies() -> list[Asked]:
     chinese = "Wang^XiaoDong=王^小东"
     return [
         ("plain", {"PatientName": "Doe^Jane", "PatientID": "P-001"}, ("negative",)),
@@ -94,9 +107,9 @@ def _studies() -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
     ]
 
 
-def centre_mm() -> list[float]:
-    """Where the planted lesion lies, LPS."""
-    s, r, c = LESION
+def centre_mm(voxel: tuple[int, int, int] = LESION) -> list[float]:
+    """Where the planted lesion lies, or another voxel, LPS."""
+    s, r, c = voxel
     x, y, z = ORIGIN_MM
     return [x + SPACING_MM * c, y + SPACING_MM * r, z + SPACING_MM * s]
 
@@ -142,7 +155,8 @@ async def _screen(
 
 
 def _check(kind: str) -> str:
-    return {"critical": "aorta", "lesion": "nodule", "failed": "pancreas"}.get(kind, "liver")
+    checks = {"critical": "aorta", "lesion": "nodule", "pair": "nodule", "failed": "pancreas"}
+    return checks.get(kind, "liver")
 
 
 def _result(kind: str, series: str) -> tuple[CheckResult, Mask | None]:
@@ -165,11 +179,11 @@ def _result(kind: str, series: str) -> tuple[CheckResult, Mask | None]:
         "flag": 0.6,
         "lesion": None,
         "marked_by": [] if kind == "negative" else ["probability"],
-        "flagged_by": ["probability"] if kind in ("critical", "lesion") else [],
+        "flagged_by": ["probability"] if kind in ("critical", *LESIONS) else [],
     }
     state = {"negative": "negative", "note": "indeterminate"}.get(kind, "positive")
-    urgency = {"critical": "critical", "lesion": "follow_up"}.get(kind, "note")
-    mask = _mask() if kind == "lesion" else None
+    urgency = "critical" if kind == "critical" else "follow_up" if kind in LESIONS else "note"
+    mask = _mask() if kind in LESIONS else None
     kept = KeptMask.of(mask, mask.encode()).to_json() if mask else None
     return (
         CheckResult(
@@ -177,10 +191,13 @@ def _result(kind: str, series: str) -> tuple[CheckResult, Mask | None]:
             state=state,
             reason="weights_not_accepted" if kind == "note" else None,
             score={"negative": 0.05, "note": 0.41}.get(kind, 0.87),
-            grade="4A" if kind == "lesion" else None,
+            grade="4A" if kind in LESIONS else None,
             thresholds=thresholds,
             urgency=urgency,
-            lesions=(_lesion(series),) if kind == "lesion" else (),
+            lesions=tuple(
+                _lesion(series, number + 1, voxel)
+                for number, voxel in enumerate(LESIONS.get(kind, ()))
+            ),
             mask={**kept, "description": "lesions"} if kept else None,
             measures={"probability": 0.87, "volume": 1767.0},
             units={"probability": "1", "volume": "mm3"},
@@ -191,10 +208,10 @@ def _result(kind: str, series: str) -> tuple[CheckResult, Mask | None]:
     )
 
 
-def _lesion(series: str) -> dict[str, Any]:
-    at = centre_mm()
+def _lesion(series: str, number: int, voxel: tuple[int, int, int]) -> dict[str, Any]:
+    at = centre_mm(voxel)
     return {
-        "id": 1,
+        "id": number,
         "kind": "solid_nodule",
         "classes": {"solid_nodule": 0.9},
         "score": 0.87,
@@ -205,12 +222,12 @@ def _lesion(series: str) -> dict[str, Any]:
         "mean_diameter_mm": 14.9,
         "volume_mm3": 1767.0,
         "hu": None,
-        "mask_value": 1,
+        "mask_value": number,
         "measures": {},
         "series_instance_uid": series,
         "sop_instance_uid": None,
         "frame_number": 1,
-        "slice_index": LESION[0],
+        "slice_index": voxel[0],
         "site": "lung_left",
         "side": "left",
         "marked": True,

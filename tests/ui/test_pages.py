@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from gateway.api.keys import DATABASE
 from gateway.store import screenings
 from gateway.store.critical import Care, escalate
-from tests.ui.conftest import DESK, Pages, keep
+from tests.ui.conftest import DESK, TABLET, Pages, keep
+from tests.ui.seen import at, serious, shown
 from tests.ui.studies import LESION, LONG, SLICES
 
 pytestmark = pytest.mark.postgres
-
-TABLET = {"width": 820, "height": 1180}
 
 FIRST_PICTURE_MILLISECONDS = 1000
 """On a local machine, from the click on."""
@@ -25,28 +23,6 @@ FIRST_PICTURE_MILLISECONDS = 1000
 def names(page: Page) -> list[str]:
     """Patients of the list, from the top."""
     return page.locator("table.studies tbody th a").all_inner_texts()
-
-
-def shown(page: Page, plane: str = "axial") -> int:
-    """The slice that a plane shows, once it is there."""
-    canvas = page.locator(f'[data-plane="{plane}"] canvas')
-    expect(canvas).to_have_attribute("data-shown", re.compile("[0-9]"))
-    return int(canvas.get_attribute("data-shown") or -1)
-
-
-def at(page: Page, plane: str, index: int) -> None:
-    canvas = page.locator(f'[data-plane="{plane}"] canvas')
-    expect(canvas).to_have_attribute("data-shown", str(index))
-
-
-def serious(page: Page) -> list[str]:
-    """What axe finds serious or critical."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {[node['target'] for node in one['nodes']][:3]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
 
 
 def test_without_a_session_a_page_says_how_to_sign_in(chromium: Browser, pages: Pages) -> None:

@@ -8,11 +8,12 @@ export function tell(text) {
 }
 
 /** Ask the api; a session that has ended leads to the page where one signs in. */
-export async function ask(method, path, body) {
+export async function ask(method, path, body, options = {}) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRF-Token"] = csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const answer = await fetch(path, {
+    ...options,
     method,
     headers,
     body: body === undefined ? undefined : JSON.stringify(body),

@@ -1,4 +1,6 @@
-// One plane: draws a slice with what lies on it, and takes wheel, mouse, touch and keys.
+// One plane: draws a slice, and takes wheel, mouse and touch.
+
+import { drawOverlay } from "./overlay.js";
 
 const WHEEL_PIXELS = 40; // of a smooth wheel or touchpad for one slice
 const NEAR_PIXELS = 3; // a press that moved less is a click
@@ -96,11 +98,7 @@ export class Pane {
       context.drawImage(this.picture, at.x, at.y, at.size[0], at.size[1]);
       context.restore();
     }
-    this.drawMasks(context, at);
-    this.drawCross(context, at);
-    this.drawBoxes(context, at);
-    this.drawDistances(context, at);
-    this.drawSides(context, at);
+    drawOverlay(this, context, at);
     const count = reader.space.shape[this.axes.across];
     this.place.textContent = `${this.index + 1} / ${count}`;
     this.canvas.dataset.index = this.index;
@@ -122,111 +120,6 @@ export class Pane {
     for (let n = 0; n < values.length; n++) pixels[n] = table[values[n] + 32768];
     context.putImageData(image, 0, 0);
     this.drawn = mark;
-  }
-
-  drawMasks(context, at) {
-    if (!this.reader.layers.outlines) return;
-    for (const mask of this.reader.masks) {
-      const paths = mask.slices.get(this.plane, this.index);
-      if (!paths) continue;
-      context.save();
-      context.translate(at.x, at.y);
-      if (this.axes.flipped) {
-        context.translate(0, at.size[1]);
-        context.scale(1, -1);
-      }
-      context.scale(...at.step);
-      for (const [label, path] of paths) {
-        const lesion = mask.lesions.get(label);
-        context.strokeStyle = lesion ? (lesion.flagged ? "#ff8080" : "#e8cd5f") : "#58b7a6";
-        context.lineWidth = 1.4 / Math.sqrt(at.step[0] * at.step[1]);
-        context.stroke(path);
-      }
-      context.restore();
-    }
-  }
-
-  drawCross(context, at) {
-    const [x, y] = this.toPixels(this.reader.point, at).map(Math.round);
-    context.strokeStyle = "rgba(143, 193, 255, .38)";
-    context.lineWidth = 1;
-    const gap = 14;
-    context.beginPath();
-    for (const [x1, y1, x2, y2] of [
-      [0, y, x - gap, y], [x + gap, y, at.width, y], [x, 0, x, y - gap], [x, y + gap, x, at.height],
-    ]) {
-      context.moveTo(x1 + 0.5, y1 + 0.5);
-      context.lineTo(x2 + 0.5, y2 + 0.5);
-    }
-    context.stroke();
-  }
-
-  drawBoxes(context, at) {
-    if (!this.reader.layers.boxes) return;
-    const { across } = this.axes;
-    context.font = "600 12px system-ui, sans-serif";
-    for (const lesion of this.reader.lesions) {
-      if (!lesion.voxels) continue;
-      const [low, high] = lesion.voxels;
-      if (this.index < Math.floor(low[across]) || this.index > Math.ceil(high[across])) continue;
-      const a = this.toPixels(low, at), b = this.toPixels(high, at);
-      const pad = 4;
-      const x = Math.min(a[0], b[0]) - pad, y = Math.min(a[1], b[1]) - pad;
-      const w = Math.abs(a[0] - b[0]) + 2 * pad, h = Math.abs(a[1] - b[1]) + 2 * pad;
-      const chosen = lesion === this.reader.chosen;
-      context.strokeStyle = chosen ? "#8fc1ff" : lesion.flagged ? "#ff8080" : "#e8cd5f";
-      context.lineWidth = chosen ? 2 : 1.2;
-      context.setLineDash(chosen ? [] : [5, 3]);
-      context.strokeRect(x, y, w, h);
-      context.setLineDash([]);
-      const label = `${lesion.check} ${lesion.id}`;
-      context.lineWidth = 3;
-      context.strokeStyle = "#000";
-      context.strokeText(label, x, y - 4);
-      context.fillStyle = chosen ? "#8fc1ff" : lesion.flagged ? "#ff9c9c" : "#f0dc86";
-      context.fillText(label, x, y - 4);
-    }
-  }
-
-  drawDistances(context, at) {
-    context.font = "12px system-ui, sans-serif";
-    for (const one of this.reader.distances) {
-      if (one.plane !== this.plane || one.index !== this.index) continue;
-      const a = this.toPixels(one.from, at), b = this.toPixels(one.to, at);
-      context.strokeStyle = "#7fe3c0";
-      context.fillStyle = "#7fe3c0";
-      context.lineWidth = 1.6;
-      context.beginPath();
-      context.moveTo(...a);
-      context.lineTo(...b);
-      context.stroke();
-      for (const [x, y] of [a, b]) context.fillRect(x - 2, y - 2, 4, 4);
-      const text = `${one.mm.toFixed(1)} mm`;
-      context.lineWidth = 3;
-      context.strokeStyle = "#000";
-      context.strokeText(text, b[0] + 7, b[1] - 5);
-      context.fillText(text, b[0] + 7, b[1] - 5);
-    }
-  }
-
-  drawSides(context, at) {
-    if (this.reader.volume.is_image) return;
-    const [left, right, top, bottom] = {
-      axial: ["R", "L", "A", "P"], coronal: ["R", "L", "H", "F"], sagittal: ["A", "P", "H", "F"],
-    }[this.plane];
-    context.font = "600 12px system-ui, sans-serif";
-    context.fillStyle = "#aab7c4";
-    context.textAlign = "center";
-    context.lineWidth = 3;
-    context.strokeStyle = "#000";
-    for (const [letter, x, y] of [
-      [left, 10, at.height / 2 - 8], [right, at.width - 10, at.height / 2 - 8],
-      [top, at.width / 2 - 12, 16], [bottom, at.width / 2 - 12, at.height - 7],
-    ]) {
-      context.strokeText(letter, x, y);
-      context.fillText(letter, x, y);
-    }
-    context.textAlign = "start";
   }
 
   listen() {

@@ -16,6 +16,10 @@ export class Space {
     return this.inverse.map((row) => row[0] * at[0] + row[1] * at[1] + row[2] * at[2]);
   }
 
+  toMm(voxel) {
+    return this.affine.slice(0, 3).map((row) => voxel.reduce((sum, v, a) => sum + row[a] * v, row[3]));
+  }
+
   /** Give the box of voxels, lowest and highest corner, around a box of millimetres. */
   boxToVoxels([low, high]) {
     const corners = [];
