@@ -92,9 +92,10 @@ def as_yaml(values: dict[str, Any], indent: int = 0) -> list[str]:
         if isinstance(value, dict):
             lines += [f"{' ' * indent}{key}:", *as_yaml(value, indent + 2)]
         else:
-            text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else value
-            told = f'"{text}"' if isinstance(text, str) and "*" in text else text
-            lines.append(f"{' ' * indent}{key}: {told}")
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if isinstance(value, str) and ("*" in value or value.isdigit()):
+                text = f'"{value}"'
+            lines.append(f"{' ' * indent}{key}: {text}")
     return lines
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from gateway.commands.pool_capacity import as_yaml
 from gateway.exceptions import OneScanError
-from loadtests.capacity.answer import Question, answer
+from loadtests.capacity.answer import AWAY_SECONDS, Question, answer, busiest
 from loadtests.capacity.cost import from_bench, read_cost
 from loadtests.capacity.nodes import read_ground
 from loadtests.capacity.outcome import simulate
 from loadtests.capacity.profile import read_profile
-from loadtests.capacity.scenario import ApiPolicy, PoolPolicy, Scenario
+from loadtests.capacity.scenario import ApiPolicy, Fault, PoolPolicy, Scenario
 
 OUT = Path("build/capacity")
 
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     day.add_argument("--min", type=int, default=2)
     day.add_argument("--max", type=int, default=40)
     day.add_argument("--drain-seconds", type=float, default=120.0)
+    day.add_argument("--lose-zone", action="store_true", help="in the busiest hour, for two hours")
     cost = verbs.add_parser("cost", help="make a cost file from what loadtests.bench printed")
     cost.add_argument("--from", dest="source", type=Path, required=True)
     cost.add_argument("--estimate-gpu-seconds", type=float, default=0.47)
@@ -65,14 +66,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _day(args: argparse.Namespace) -> int:
+    profile = read_profile(args.profile)
+    when = busiest(profile)
     scenario = Scenario(
-        profile=read_profile(args.profile),
+        profile=profile,
         studies_per_day=args.studies_per_day,
         cost=read_cost(args.gpu),
         ground=read_ground(),
         pools=(PoolPolicy(least=args.min, most=args.max, drain_seconds=args.drain_seconds),),
         api=ApiPolicy(most=100),
         seed=args.seed,
+        faults=(Fault(when, 0, when + AWAY_SECONDS),) if args.lose_zone else (),
     )
     wall, processor = time.perf_counter(), time.process_time()
     outcome = simulate(scenario).outcome

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gateway.exceptions import UsageError
+from gateway.settings import ApiSettings
 from loadtests.capacity.cost import Cost, read_cost
 from loadtests.capacity.keda import HOUR, Schedule
 from loadtests.capacity.nodes import Ground, read_ground
@@ -17,6 +19,9 @@ from loadtests.capacity.search import Found, search
 
 MOST_STUDIES = 5_000_000
 """A day; beyond it the simulation takes minutes and nobody has asked."""
+
+QUEUE_SPARE = 1.5
+"""Screenings that may wait ÷ the most that did."""
 
 AWAY_SECONDS = 2 * HOUR
 """How long the zone of the question "what if a zone is lost" is away."""
@@ -103,7 +108,14 @@ class Answer:
         }
         if policy.schedule is not None:
             autoscaling["schedules"] = {"day": _schedule(policy.schedule)}
+        longest = max(self.found.run.outcome.queue_most, self.zone_lost.queue_most)
+        limit = ApiSettings().queue_limit
+        settings = {}
+        if longest * QUEUE_SPARE > limit:
+            rounded = math.ceil(longest * QUEUE_SPARE / limit) * limit
+            settings["settings"] = {"ONESCAN_API__QUEUE_LIMIT": str(rounded)}
         return {
+            **settings,
             "autoscaling": {"enabled": True},
             "api": {
                 "autoscaling": {

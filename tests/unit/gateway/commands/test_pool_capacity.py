@@ -97,5 +97,8 @@ def test_a_damaged_profile_is_refused(
 
 def test_values_are_quoted_where_yaml_needs_it() -> None:
     """Cron's stars begin an alias otherwise."""
-    values = {"a": {"start": "40 6 * * 1-5", "enabled": True, "n": 2}, "zone": "Etc/UTC"}
+    values = {
+        "a": {"start": "40 6 * * 1-5", "enabled": True, "n": 2, "text": "100000"},
+        "zone": "Etc/UTC",
+    }
     assert yaml.safe_load("\n".join(as_yaml(values))) == values
