@@ -126,14 +126,15 @@ MEASURES: Mapping[str, Callable[[Study], tuple[float | None, float | None]]] = {
     "acknowledged": lambda study: (study.due, study.acknowledged),
     "stow": lambda study: _by(study, STOW),
     "dimse": lambda study: _by(study, DIMSE),
+    "accepted": lambda study: (study.acknowledged, study.accepted),
     "aorta": lambda study: (study.acknowledged, study.aorta),
     "findings": lambda study: (study.acknowledged, study.fetched),
     "whole": lambda study: (study.due, study.fetched),
 }
 """Measure → where a study's time begins and ends.
 
-``stow`` and ``dimse`` are ``acknowledged`` of what came so; ``findings`` and ``aorta`` begin where
-the PACS let go of the study and the partner could ask."""
+``stow`` and ``dimse`` are ``acknowledged`` of what came so; ``accepted``, ``aorta`` and
+``findings`` begin where the PACS let go of the study and the partner could ask."""
 
 
 def _by(study: Study, way: str) -> tuple[float | None, float | None]:

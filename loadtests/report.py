@@ -195,7 +195,7 @@ def _about(found: Found, about: Mapping[str, Any]) -> Iterable[Html]:
     command = f"python -m loadtests.load {about['profile']} --shape {targets['shape']}"
     checks = ", ".join(targets["checks"]) or "all that are installed"
     said = [
-        f"{about['begun']}, commit {about['machine']['commit']}; {machine(about['machine'])}.",
+        f"{about['begun']}, commit {about['machine']['commit']}; {machine(about)}.",
         f"{command} --seed {about['seed']} --seconds {targets['seconds']:g}, "
         f"against {server}.{dimse}",
         f"Checks: {checks}. Refusals: {refusals(found)}.",

@@ -17,14 +17,14 @@ def tell(found: Found, lines: Sequence[Line], about: Mapping[str, Any]) -> None:
     """Print the targets, the ledger, the refusals and the verdict."""
     for line in lines:
         name = f"{line.group} {line.what}".strip()
-        print(f"{'met   ' if line.is_met else 'MISSED'}  {name:<33} {line}")
+        print(f"{'met   ' if line.is_met else 'MISSED'}  {name:<36} {line}")
     for kind, texts in (("wrong answer", found.wrong_answers), ("error", found.errors)):
         for text in texts[:SHOWN]:
             print(f"        {kind}: {text}")
     print(f"Studies: {ledger(found)}.")
     print(f"Refusals: {refusals(found)}.")
     print(f"Sent: {about['payload']}.")
-    print(f"Machine: {machine(about['machine'])}.")
+    print(f"Machine: {machine(about)}.")
     print("PASS" if passed(lines) else "FAIL")
 
 
@@ -56,10 +56,12 @@ def status_name(status: int) -> str:
     return str(status) if status < 1000 else f"{status:04X}"
 
 
-def machine(told: Mapping[str, Any]) -> str:
-    """Say what machine it was and who kept it busy."""
+def machine(about: Mapping[str, Any]) -> str:
+    """Say what machine the users ran on and who kept it busy."""
+    told = about["machine"]
+    ours = "the server and its users" if about["own_server"] else "the users"
     return (
         f"{told['cores']} cores of {told['processor']}, {told['memory_gb']} GiB; "
-        f"{told['cores_busy']:.2f} cores busy, {told['cores_own']:.2f} with the server and its "
-        f"users, {told['cores_others']:.2f} with others"
+        f"{told['cores_busy']:.2f} cores busy, {told['cores_own']:.2f} with {ours}, "
+        f"{told['cores_others']:.2f} with others"
     )
