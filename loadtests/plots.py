@@ -255,7 +255,7 @@ def _legend(axes: Axes) -> None:
             labels,
             loc="lower left",
             bbox_to_anchor=(0, 1.0),
-            ncols=5,
+            ncols=4 if len(labels) <= 4 else 3,
             handlelength=1.4,
             columnspacing=1.4,
             borderpad=0.2,
