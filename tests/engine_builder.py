@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
 from numpy.typing import NDArray
 
 from networks.compile.builder import Arrays, UnsupportedNetworkError
+from networks.compile.cache import PLAN
+from networks.compile.config import onnx_config, plan_config
 from networks.compile.key import Machine
 from networks.compile.profile import Profile
 
@@ -40,6 +43,8 @@ class OnnxBuilder:
         self.machine = Machine(architecture, tensorrt)
         self.wrong = dict(wrong or {})
         self.unsupported = unsupported
+        self.plan_file = PLAN
+        self.files: Mapping[str, bytes] = {}
         self.built: list[str] = []
         """Precisions, in order."""
 
@@ -52,6 +57,15 @@ class OnnxBuilder:
         engine = MAGIC + model
         self._profiles[hashlib.sha256(engine).hexdigest()] = profile
         return engine
+
+    def config(self, config: Any, max_batch: int, model: Path) -> str:
+        return plan_config(config, max_batch)
+
+    def left_alone(self, config: Any) -> str:
+        return onnx_config(config)
+
+    def way(self, package: Path) -> str:
+        return ""
 
     def run(self, engine: bytes, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         profile = self._profiles[hashlib.sha256(engine).hexdigest()]

@@ -1,4 +1,4 @@
-"""``onescan models compile``: engines for the GPU at hand, and a repository that serves them."""
+"""``onescan models compile``: engines for the machine at hand, and a repository of them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,29 @@ from rich.table import Table
 from gateway.settings import Settings
 
 VERB = "compile"
-HELP = "compile the networks with TensorRT for the GPU at hand into another repository"
+HELP = "compile the networks for the GPU at hand into another repository"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare target, profile and folders."""
-    parser.add_argument("--target", choices=("tensorrt",), required=True)
     parser.add_argument(
-        "--precision", choices=("fp16", "fp32"), default="fp16",
-        help="fp16 falls back to fp32 by network where parity asks for it (default: %(default)s)",
+        "--target", choices=("tensorrt", "torch"), required=True,
+        help="torch where TensorRT is not: packages for Triton's Python backend",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", choices=("auto", "cuda", "cpu"), default="auto",
+        help="of the target torch; auto takes a GPU where one is (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ahead-of-time",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether torch compiles by AOTInductor; auto does for a GPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision", choices=("fp16", "fp32"),
+        help="fp16 falls back to fp32 by network where parity asks for it, and is the default but"
+        " for torch on the CPU",
     )  # fmt: skip
     parser.add_argument(
         "--max-batch", type=int, default=8, metavar="N",
@@ -51,7 +65,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             f"--source={settings.model_repository}",
             f"--cache={args.cache}",
             f"--output={args.output}",
-            f"--precision={args.precision}",
+            f"--target={args.target}",
+            f"--device={args.device}",
+            f"--ahead-of-time={args.ahead_of_time}",
+            *([f"--precision={args.precision}"] if args.precision else []),
             f"--max-batch={args.max_batch}",
             f"--checks={settings.worker.checks}",
             *(["--dry-run"] if args.dry_run else []),

@@ -69,6 +69,9 @@ def describe(repository: Path) -> list[dict[str, Any]]:
 NETWORK_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
 """Backend → the file that it loads."""
 
+PACKAGE = "model.pt2"
+"""Of PyTorch, which the Python backend runs: a network that was compiled for the target torch."""
+
 ENGINE = "engine.json"
 """Beside an engine: what it was made for, and of what."""
 
@@ -81,9 +84,16 @@ def networks_without_weights(repository: Path) -> set[str]:
     return {
         path.parent.name
         for path in repository.glob("*/config.pbtxt")
-        if (file := NETWORK_FILES.get(read_config(path).backend)) is not None
-        and not any(path.parent.glob(f"[1-9]*/{file}"))
+        if (file := _network_file(path)) is not None and not any(path.parent.glob(f"[1-9]*/{file}"))
     }
+
+
+def _network_file(config: Path) -> str | None:
+    """Name the file of weights that a model loads; None for one that is no network."""
+    backend = read_config(config).backend
+    if backend == "python" and config.with_name(ENGINE).is_file():
+        return PACKAGE
+    return NETWORK_FILES.get(backend)
 
 
 def verify(repository: Path) -> dict[str, list[str]]:
@@ -128,6 +138,8 @@ def _problems(folder: Path, repository: Path) -> list[str]:
         for file in config_path.parent.glob("[1-9]*/model.plan"):
             found += _engine_problems(file)
     if config.backend == "python":
+        for file in config_path.parent.glob(f"[1-9]*/{PACKAGE}"):
+            found += _engine_problems(file)
         found += [
             f"{version.name}/model.py is missing"
             for version in versions
@@ -143,13 +155,13 @@ def _engine_problems(path: Path) -> list[str]:
         told = json.loads((path.parents[1] / ENGINE).read_text(encoding="utf-8"))
         plan, model = str(told["plan"]), str(told["key"]["model"])
     except (OSError, ValueError, KeyError, TypeError):
-        return [f"has no {ENGINE} that tells of {version}/model.plan"]
+        return [f"has no {ENGINE} that tells of {version}/{path.name}"]
     found = []
     if model_digest(path) != plan:
-        found.append(f"{version}/model.plan is not the engine that {ENGINE} tells of")
+        found.append(f"{version}/{path.name} is not the engine that {ENGINE} tells of")
     weights = path.with_name("model.onnx")
     if weights.is_file() and model_digest(weights) != model:
-        found.append(f"{version}/model.plan is not the engine of {version}/model.onnx")
+        found.append(f"{version}/{path.name} is not the engine of {version}/model.onnx")
     return found
 
 

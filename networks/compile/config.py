@@ -22,7 +22,7 @@ def plan_config(config: Any, max_batch: int) -> str:
     max_batch : int
         Largest batch that the engine takes.
     """
-    made = _on_gpu(config)
+    made = on_device(config, gpu=True)
     made.ClearField("optimization")
     made.backend = "tensorrt"
     made.platform = "tensorrt_plan"
@@ -34,7 +34,7 @@ def plan_config(config: Any, max_batch: int) -> str:
 
 def onnx_config(config: Any) -> str:
     """Say it for the same ``model.onnx`` in ONNX Runtime, which has CUDA in Triton's image."""
-    made = _on_gpu(config)
+    made = on_device(config, gpu=True)
     accelerators = made.optimization.execution_accelerators
     accelerators.ClearField("cpu_execution_accelerator")
     if not made.optimization.ByteSize():
@@ -42,13 +42,14 @@ def onnx_config(config: Any) -> str:
     return HEADER + str(text_format.MessageToString(made))
 
 
-def _on_gpu(config: Any) -> Any:
+def on_device(config: Any, *, gpu: bool) -> Any:
+    """Copy a configuration, its instances on GPUs or on the CPU."""
     made = type(config)()
     made.CopyFrom(config)
     if not made.instance_group:
         made.instance_group.add(count=1)
     for group in made.instance_group:
-        group.kind = group.KIND_GPU
+        group.kind = group.KIND_GPU if gpu else group.KIND_CPU
     for name in CPU_PARAMETERS:
         if name in made.parameters:
             del made.parameters[name]

@@ -18,14 +18,25 @@ class Machine:
     """Where an engine runs; elsewhere it does not load."""
 
     architecture: str
-    """Compute capability of the GPU, such as ``9.0``."""
+    """Compute capability of the GPU, such as ``9.0``; of a CPU its name and vectors."""
 
-    tensorrt: str
-    """Version of TensorRT."""
+    tensorrt: str = ""
+    """Version of TensorRT; empty where it is not what runs."""
+
+    torch: str = ""
+    """Version of PyTorch and how it runs; empty where it is not what runs."""
 
     def __str__(self) -> str:
         """Say it in words."""
-        return f"compute capability {self.architecture} with TensorRT {self.tensorrt}"
+        runtime = f"TensorRT {self.tensorrt}" if self.tensorrt else f"PyTorch {self.torch}"
+        where = self.architecture
+        if where.replace(".", "").isdigit():
+            where = f"compute capability {where}"
+        return f"{where} with {runtime}"
+
+    def told(self) -> dict[str, str]:
+        """Give it as JSON has it, without what is empty."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class Key:
         """Give it as JSON has it."""
         return {
             "format": FORMAT,
-            "machine": asdict(self.machine),
+            "machine": self.machine.told(),
             "model": self.model,
             "profile": self.profile.told(),
         }

@@ -88,7 +88,8 @@ def profile_of(
         are never mixed in a batch.
     """
     batch = min(max_batch, config.max_batch_size) if config.max_batch_size else 0
-    if config.parameters["onescan_precision"].string_value == FULL:
+    asked = config.parameters.get("onescan_precision")  # reading by [] would write an empty one
+    if asked is not None and asked.string_value == FULL:
         precision = "fp32"
     warm = {
         name: tuple(given.dims) for one in config.model_warmup for name, given in one.inputs.items()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class Change:
     plan: Path | None = None
     told: Mapping[str, Any] | None = None
     """Of the engine, for ``engine.json``."""
+
+    plan_file: str = PLAN
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What else lies beside the engine."""
 
 
 def write_repository(
@@ -116,7 +120,9 @@ def _apply(folder: Path, change: Change) -> None:
     if change.plan is None or change.told is None:
         return
     version = max((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
-    shutil.copyfile(change.plan, version / PLAN)
+    shutil.copyfile(change.plan, version / change.plan_file)
+    for name, data in change.files.items():
+        (version / name).write_bytes(data)
     (folder / TOLD).write_bytes(readable(change.told))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from gateway.screening.manifest_reader import load_manifests
 from gateway.triton.repository import model_digest, networks_of, read_config
 from networks.compile.builder import Builder, UnsupportedNetworkError
 from networks.compile.cache import TOLD, Cache, Entry, check_engine
-from networks.compile.config import onnx_config, plan_config
 from networks.compile.halves import halved
 from networks.compile.key import Key
 from networks.compile.lock import one_at_a_time
@@ -81,7 +80,8 @@ def networks(job: Job) -> list[Network]:
             continue
         config = read_config(folder / "config.pbtxt")
         models = sorted(folder.glob("[1-9]*/model.onnx"), key=lambda path: int(path.parent.name))
-        if config.backend not in ("onnxruntime", "tensorrt") or not models:
+        made = config.backend == "tensorrt" or (folder / TOLD).is_file()
+        if not (config.backend == "onnxruntime" or made) or not models:
             continue
         profile = profile_of(
             config, asked_by.get(name), precision=job.precision, max_batch=job.max_batch
@@ -123,7 +123,7 @@ def compile_repository(
     rows = []
     for network in networks(job):
         started = time.monotonic()
-        if network.config.backend == "tensorrt":
+        if network.config.backend != "onnxruntime":
             _check_made(network, builder)
             rows.append({"network": network.name, "outcome": "kept"})
             continue
@@ -133,7 +133,7 @@ def compile_repository(
             {"network": network.name, **row, "seconds": round(time.monotonic() - started, 3)}
         )
         tell(f"{network.name}: {_said(rows[-1])}")
-    report = {"machine": asdict(builder.machine), "networks": rows}
+    report = {"machine": builder.machine.told(), "networks": rows}
     write_repository(job.source, job.output, changes, report, tell=tell)
     return report
 
@@ -149,7 +149,7 @@ def plan(job: Job, builder: Builder | None) -> dict[str, Any]:
             found = Cache(cache).find(key) if cache.is_dir() else None
             row |= {"digest": key.digest(), "cached": found is not None}
         rows.append(row)
-    machine = None if builder is None else asdict(builder.machine)
+    machine = None if builder is None else builder.machine.told()
     return {"machine": machine, "networks": rows}
 
 
@@ -169,13 +169,19 @@ def _one(
                 entry = found or _build(network, builder, cache, key)
             except UnsupportedNetworkError as error:
                 why = str(error)
-                return {"outcome": "onnxruntime", "why": why}, Change(onnx_config(network.config))
+                config = builder.left_alone(network.config)
+                return {"outcome": "onnxruntime", "why": why}, Change(config)
         parity = entry.told["parity"]
         if entry.plan is not None:
             row = {"outcome": outcome, "precision": precision, "digest": key.digest()}
             if precision != wanted:
                 row["why"] = failed
-            change = Change(plan_config(network.config, profile.max_batch), entry.plan, entry.told)
+            if way := builder.way(entry.plan):
+                row["way"] = way
+            change = Change(
+                builder.config(network.config, profile.max_batch, network.model),
+                entry.plan, entry.told, builder.plan_file, builder.files,
+            )  # fmt: skip
             return {**row, "parity": parity}, change
         failed = f"{precision} does not hold: {parity['measured']}"
         tell(f"{network.name}: {failed}")
@@ -218,7 +224,7 @@ def _asked_by(source: Path, manifests: Mapping[str, Manifest]) -> dict[str, Mani
 
 
 def _said(row: Mapping[str, Any]) -> str:
-    words = [str(row["outcome"]), str(row.get("precision", "")), f"{row['seconds']} s"]
+    words = [str(row.get(k, "")) for k in ("outcome", "way", "precision")] + [f"{row['seconds']} s"]
     if "parity" in row:
         words.append(row["parity"]["measured"])
     if "why" in row:

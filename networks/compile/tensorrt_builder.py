@@ -8,12 +8,15 @@ releases of TensorRT compute in the types of the file and in no others.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from gateway.exceptions import CompilerMissingError
 from networks.compile.builder import Arrays, UnsupportedNetworkError
+from networks.compile.cache import PLAN
+from networks.compile.config import onnx_config, plan_config
 from networks.compile.key import Machine
 from networks.compile.profile import Profile
 
@@ -48,6 +51,10 @@ def open_builder() -> TensorRTBuilder:
 class TensorRTBuilder:
     """One GPU and one TensorRT."""
 
+    plan_file = PLAN
+
+    files: Mapping[str, bytes] = {}
+
     def __init__(self, tensorrt: Any, torch: Any) -> None:
         self._trt, self._torch = tensorrt, torch
         self._logger = tensorrt.Logger(tensorrt.Logger.WARNING)
@@ -58,6 +65,18 @@ class TensorRTBuilder:
     def machine(self) -> Machine:
         """GPU and TensorRT of this process."""
         return self._machine
+
+    def config(self, config: Any, max_batch: int, model: Path) -> str:
+        """Say it for ``tensorrt_plan``."""
+        return plan_config(config, max_batch)
+
+    def left_alone(self, config: Any) -> str:
+        """Say it for ONNX Runtime on the GPU."""
+        return onnx_config(config)
+
+    def way(self, package: Path) -> str:
+        """Say nothing: all engines run alike."""
+        return ""
 
     def build(self, model: bytes, profile: Profile) -> bytes:
         """Parse the ONNX file, and let TensorRT choose its kernels for the profile's shapes."""
