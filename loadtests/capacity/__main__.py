@@ -139,7 +139,7 @@ def _row(one: dict[str, Any]) -> str:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    from loadtests.capacity.calibration import compare, fit, replay
+    from loadtests.capacity.calibration import REPLAYS, compare, fit, replay
     from loadtests.capacity.real_run import recorded, run_real
 
     OUT.mkdir(parents=True, exist_ok=True)
@@ -149,12 +149,12 @@ def _calibrate(args: argparse.Namespace) -> int:
         file.write_text(json.dumps({"run": run.as_json()}), encoding="utf-8")
     run = recorded(json.loads(file.read_text(encoding="utf-8"))["run"])
     service = fit(run)
-    simulated = replay(run, service, seed=args.seed)
+    simulated = [replay(run, service, seed=args.seed + turn) for turn in range(REPLAYS)]
     rows = compare(run.open_loop, simulated)
     kept = {
         "run": run.as_json(),
         "service": asdict(service),
-        "simulated": [asdict(one) for one in simulated],
+        "simulated": [[asdict(one) for one in side] for side in simulated],
         "rows": rows,
     }
     file.write_text(json.dumps(kept), encoding="utf-8")

@@ -19,6 +19,9 @@ from loadtests.capacity.plant import Plant, Side
 from loadtests.capacity.pod import Pod
 from loadtests.capacity.real_run import GENERAL, Recorded, Screened
 
+REPLAYS = 20
+"""Of the simulation."""
+
 GOAL = 0.15
 """By how much the simulation may differ from the server."""
 
@@ -104,22 +107,29 @@ def replay(run: Recorded, service: Service, *, seed: int = 1) -> list[Screened]:
     ]
 
 
-def compare(real: Sequence[Screened], simulated: Sequence[Screened]) -> list[dict[str, Any]]:
-    """Give each figure of both sides, and whether they agree within `GOAL`."""
+def compare(
+    real: Sequence[Screened], simulated: Sequence[Sequence[Screened]]
+) -> list[dict[str, Any]]:
+    """Give each figure of both sides, and whether they agree within `GOAL`.
+
+    The simulated figure is the mean over several replays, which draw the residuals anew.
+    """
     rows = []
     for name, lane in (("all", None), *((lane, lane) for lane in ("stat", "routine"))):
-        sides = [[s for s in side if lane in (None, s.lane)] for side in (real, simulated)]
-        if not sides[0]:
+        if not any(lane in (None, one.lane) for one in real):
             continue
-        took = [np.array([s.ended - s.created for s in side]) for side in sides]
         for share in (50, 95):
-            mine, theirs = (float(np.percentile(seconds, share)) for seconds in took)
-            rows.append(_row(f"{name}: p{share}, s", mine, theirs))
-    for name, first in (("in the system", "created"), ("waiting", "created")):
-        last = "ended" if name == "in the system" else "started"
-        mine, theirs = (_mean_length(side, first, last) for side in (real, simulated))
-        rows.append(_row(f"mean number {name}", mine, theirs))
+            mine, *theirs = (_percentile(side, lane, share) for side in (real, *simulated))
+            rows.append(_row(f"{name}: p{share}, s", mine, float(np.mean(theirs))))
+    for name, last in (("in the system", "ended"), ("waiting", "started")):
+        mine, *theirs = (_mean_length(side, last) for side in (real, *simulated))
+        rows.append(_row(f"mean number {name}", mine, float(np.mean(theirs))))
     return rows
+
+
+def _percentile(side: Sequence[Screened], lane: str | None, share: float) -> float:
+    took = [one.ended - one.created for one in side if lane in (None, one.lane)]
+    return float(np.percentile(took, share))
 
 
 def _row(name: str, real: float, simulated: float) -> dict[str, Any]:
@@ -133,7 +143,10 @@ def _row(name: str, real: float, simulated: float) -> dict[str, Any]:
     }
 
 
-def _mean_length(side: Sequence[Screened], first: str, last: str) -> float:
-    """Mean over time of how many there are between two of their times."""
-    span = max(one.ended for one in side) - min(one.created for one in side)
-    return float(sum(getattr(one, last) - getattr(one, first) for one in side)) / span
+def _mean_length(side: Sequence[Screened], last: str) -> float:
+    """Mean over time of how many there are from their order to one of their times.
+
+    The pauses between the turns of the run are in the span, of both sides alike.
+    """
+    span = max(one.created for one in side) - min(one.created for one in side)
+    return float(sum(getattr(one, last) - one.created for one in side)) / span

@@ -119,10 +119,14 @@ def _calibration(kept: dict[str, Any], path: Path) -> Path:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), constrained_layout=True)
-    sides = ((kept["run"]["open_loop"], FIRST, "server"), (kept["simulated"], SECOND, "simulated"))
+    real, first = kept["run"]["open_loop"], kept["simulated"][0]
+    every = [one for side in kept["simulated"] for one in side]
     origin = kept["run"]["open_loop"][0]["created"]
-    for side, colour, name in sides:
-        took = np.sort([one["ended"] - one["created"] for one in side])
+    for all_of_it, side, colour, name in (
+        (real, real, FIRST, "server"),
+        (every, first, SECOND, "simulated"),
+    ):
+        took = np.sort([one["ended"] - one["created"] for one in all_of_it])
         left.plot(took, np.arange(1, len(took) + 1) / len(took), color=colour, label=name)
         times = np.array([one["created"] for one in side] + [one["ended"] for one in side])
         steps = np.concatenate([np.ones(len(side)), -np.ones(len(side))])
