@@ -536,6 +536,7 @@ async def give_up_attempt(
     code: str,
     message: str,
     reason: str,
+    after_seconds: float = 0.0,
 ) -> bool:
     """Count a running attempt as lost: try again, or fail the screening visibly.
 
@@ -547,6 +548,8 @@ async def give_up_attempt(
         What is kept with a screening that failed.
     reason : str
         Reason code of every check that has no result then.
+    after_seconds : float
+        Until the next attempt is taken up.
 
     Returns
     -------
@@ -575,7 +578,13 @@ async def give_up_attempt(
     screening_id, tenant = row["screening_id"], row["tenant"]
     data = {"attempt": row["attempt"], "code": code}
     if again:
-        await enqueue(connection, str(screening_id), row["attempt"] + 1, row["lane"])
+        await enqueue(
+            connection,
+            str(screening_id),
+            row["attempt"] + 1,
+            row["lane"],
+            after_seconds=after_seconds,
+        )
         await _event(connection, screening_id, tenant, "retried", data)
         return True
     await _without_result(connection, row, "failed", reason)

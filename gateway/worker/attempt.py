@@ -9,7 +9,13 @@ from typing import TypeVar
 from uuid import UUID, uuid4
 
 from gateway import traces
-from gateway.exceptions import OneScanError, StaleAttemptError, StubDiedError, TritonDiedError
+from gateway.exceptions import (
+    OneScanError,
+    StaleAttemptError,
+    StorageFullError,
+    StubDiedError,
+    TritonDiedError,
+)
 from gateway.log import get_logger
 from gateway.metrics import ATTEMPTS, ATTEMPTS_STARTED, CHECKS, STAGE_SECONDS, TRITON_RESTARTS
 from gateway.screening.clinical import REPORT, numbers
@@ -37,6 +43,10 @@ from gateway.worker.slots import MemoryBudget, Room
 
 RESTARTS_PER_ATTEMPT = 2
 """A third dead stub in one attempt is the study's own doing."""
+
+NO_ROOM_SECONDS = 15.0
+"""Pause after an attempt for which a disk or /dev/shm had no room, the double after the second:
+tried at once, three attempts are over before anybody can make room."""
 
 log = get_logger("onescan.worker")
 
@@ -245,6 +255,7 @@ async def _give_up(workshop: Workshop, claim: Claim, error: Exception) -> str:
         exc_info=error,
     )
     code = error.code if isinstance(error, OneScanError) else "internal"
+    no_room = NO_ROOM_SECONDS if isinstance(error, StorageFullError) else 0.0
     try:
         again = await workshop.persist(
             lambda c: screenings.give_up_attempt(
@@ -254,6 +265,7 @@ async def _give_up(workshop: Workshop, claim: Claim, error: Exception) -> str:
                 code=code,
                 message=str(error) if isinstance(error, OneScanError) else type(error).__name__,
                 reason=reason_of_error(error),
+                after_seconds=no_room * claim.attempt,
             )
         )
     except StaleAttemptError:

@@ -46,6 +46,7 @@ from gateway.store.orphans import orphans
 from gateway.store.reaper import run_reaper
 from gateway.testing import FakeTriton, anatomy_inference
 from gateway.worker import run_worker
+from gateway.worker.attempt import NO_ROOM_SECONDS
 from tests.rule_check import write_network_check, write_rule_repository
 from tests.small_ct import PATIENT_ID, PATIENT_NAME, write_small_ct
 
@@ -419,6 +420,29 @@ async def test_a_dead_stub_that_nobody_can_restart_counts_as_an_attempt(
     async with bench.worker(triton):
         shown = await bench.ended(row)
     assert (shown["state"], shown["attempt"]) == ("done", 2)
+
+
+async def test_a_study_without_room_waits_before_it_is_tried_again(bench: Bench) -> None:
+    """A /dev/shm that is full for a moment does not use up three attempts within it."""
+    row = await bench.order()
+    full = FakeTriton().script("anatomy", StorageFullError(), anatomy_inference())
+
+    async with bench.worker(full):
+        await bench.until(row, lambda shown: shown["attempt"] == 2)
+    async with bench.database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT extract(epoch FROM scheduled_at - now()) AS seconds FROM procrastinate_jobs"
+            " WHERE (args ->> 'screening_id')::uuid = %s",
+            (row["screening_id"],),
+        )
+        [job] = await cursor.fetchall()
+        await connection.execute(
+            "UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'"
+        )
+    assert NO_ROOM_SECONDS / 2 < job["seconds"] <= NO_ROOM_SECONDS
+    async with bench.worker(full), bench.reaper():
+        shown = await bench.ended(row)
+    assert (shown["state"], shown["attempt"], len(full.calls)) == ("done", 2, 2)
 
 
 async def test_a_study_that_triton_dies_of_is_given_up_as_crashed(bench: Bench) -> None:
