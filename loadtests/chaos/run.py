@@ -114,7 +114,7 @@ async def _stage(store: str, templates: Mapping[str, Template], seed: int) -> As
             s3 = await stack.enter_async_context(bucket.running())
             objects = await stack.enter_async_context(proxied("127.0.0.1", s3, seed=seed))
             environ = bucket.environ(objects.port)
-        print(f"Starting a server whose objects are in a {store} ...", file=sys.stderr, flush=True)
+        print(f"Starting a server, objects in: {store} ...", file=sys.stderr, flush=True)
         server = await stack.enter_async_context(chaos_server(environ))
         address = urlsplit(server.url)
         api = await stack.enter_async_context(
