@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gateway.runtime.backends.onnxruntime import engine
+from gateway.settings import ROOT
 from tests.tiny_nets import CHEST, PANCREAS, write_net
 
 SAME_ANSWERS = 0.999
@@ -122,6 +123,14 @@ def test_what_openvino_answers_otherwise_is_left_to_onnxruntime(tmp_path: Path) 
     assert "OpenVINO answers otherwise" in loaded.description
     x = np.random.default_rng(1).normal(size=(1, 3, 4)).astype(np.float32)
     np.testing.assert_allclose(loaded.run({"x": x})["y"], np.log(np.exp(x).sum(1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["bone_net", "nodule_net"])
+def test_peaks_that_change_places_are_no_other_answer(network: str) -> None:
+    """A detector's table is ordered by score, and two rows that score alike may change places."""
+    path = ROOT / "model_repository" / network / "1" / "model.onnx"
+    loaded = engine.load(path, openvino=True, native_bf16=False)
+    assert loaded.description == "OpenVINO f32 (the processor has no bf16)"
 
 
 def test_the_configuration_decides_for_openvino(model: Path) -> None:

@@ -1,7 +1,7 @@
 """Run one ONNX file on the CPU: OpenVINO where asked for and able, ONNX Runtime otherwise.
 
 Standard library, NumPy and the two runtimes only, since it is copied into Triton's backend
-directory and imported there as ``engine``.
+directory and imported there as ``engine``, with ``rows`` beside it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING or __package__:
+    from gateway.runtime.backends.onnxruntime.rows import in_one_order
+else:
+    from rows import in_one_order
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -125,8 +130,12 @@ def load(
 
 
 def parity(reference: Arrays, candidate: Arrays) -> tuple[bool, str]:
-    """Tell whether a candidate's outputs are as good as the reference's, and what was measured."""
+    """Tell whether a candidate's outputs are as good as the reference's, and what was measured.
+
+    Tables whose rows are ordered by a score are put in one order first.
+    """
     holds, measured = True, []
+    reference, candidate = in_one_order(reference, candidate)
     for name, expected in reference.items():
         got = candidate[name]
         if got.shape != expected.shape:
