@@ -41,6 +41,12 @@ LAST_DELAY_SECONDS = 30.0
 STABLE_SECONDS = 60.0
 """A child that lived so long starts again without waiting."""
 
+SERVED_SECONDS = 5.0
+"""A child that lived so long and was ready can live; something has killed it."""
+
+SERVED_DELAY_SECONDS = 2.0
+"""The longest pause before it is started again: others wait for it."""
+
 REAP_SECONDS = 2.0
 """Between two looks for dead processes that a dead child has left to us."""
 
@@ -89,6 +95,7 @@ class _Running:
     child: Child
     process: subprocess.Popen[bytes]
     started: float
+    was_ready: bool = False
     watcher: asyncio.Task[None] | None = None
 
 
@@ -122,6 +129,7 @@ class Supervisor:
         self._running.append(running)
         self.restarts[child.name] = 0
         await self._until_ready(running)
+        running.was_ready = True
         running.watcher = asyncio.create_task(self._keep_up(running), name=f"keep {child.name} up")
         if self._reaper is None:
             self._reaper = asyncio.create_task(self._reap(), name="reap")
@@ -208,7 +216,7 @@ class Supervisor:
         while True:
             await _exited(running.process)
             lived = time.monotonic() - running.started
-            delay = FIRST_DELAY_SECONDS if lived > STABLE_SECONDS else delay
+            delay = pause_seconds(delay, lived, was_ready=running.was_ready)
             log.warning(
                 "onescan.runtime.died name=%s status=%s restart_seconds=%.2f",
                 running.child.name,
@@ -219,7 +227,7 @@ class Supervisor:
             end_session(running.process.pid, self.home.digest)
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_DELAY_SECONDS)
-            running.started = time.monotonic()
+            running.started, running.was_ready = time.monotonic(), False
             self.restarts[running.child.name] += 1
             try:
                 running.process = self._spawn(running.child)
@@ -229,6 +237,7 @@ class Supervisor:
                 log.error("onescan.runtime.restart_failed %s", failure)
                 await self._end(running)
             else:
+                running.was_ready = True
                 log.info("onescan.runtime.restarted name=%s", running.child.name)
 
     async def _reap(self) -> None:
@@ -257,6 +266,25 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(_exited(process), seconds)
         end_session(process.pid, self.home.digest)
+
+
+def pause_seconds(delay_seconds: float, lived_seconds: float, *, was_ready: bool) -> float:
+    """Give the pause before a child is started again.
+
+    Parameters
+    ----------
+    delay_seconds : float
+        What the back-off has come to.
+    lived_seconds : float
+        Since it was started, its start included.
+    was_ready : bool
+        Whether it ever served.
+    """
+    if lived_seconds > STABLE_SECONDS:
+        return FIRST_DELAY_SECONDS
+    if was_ready and lived_seconds > SERVED_SECONDS:
+        return min(delay_seconds, SERVED_DELAY_SECONDS)
+    return delay_seconds
 
 
 async def _exited(process: subprocess.Popen[bytes]) -> None:

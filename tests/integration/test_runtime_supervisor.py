@@ -20,7 +20,7 @@ from gateway.exceptions import RuntimeFailure
 from gateway.runtime import janitor
 from gateway.runtime.home import Home, discard
 from gateway.runtime.processes import ProcessIdentity, kill_and_wait, marked
-from gateway.runtime.supervisor import Child, Supervisor
+from gateway.runtime.supervisor import Child, Supervisor, pause_seconds
 
 WAIT_SECONDS = 10.0
 """What takes milliseconds may take seconds on a busy machine."""
@@ -87,6 +87,22 @@ async def test_restarts_wait_longer_each_time(supervisor: Supervisor, tmp_path: 
     moments = [float(text) for text in times.read_text().split()]
     first, second, third = (b - a for a, b in pairwise(moments[:4]))
     assert first < second < third
+
+
+@pytest.mark.parametrize(
+    ("lived_seconds", "was_ready", "pause"),
+    [
+        (0.1, True, 16.0),  # it says so at once and cannot live
+        (20.0, False, 16.0),  # it cannot start
+        (8.0, True, 2.0),  # it served and was killed
+        (61.0, False, 0.25),
+    ],
+)
+def test_who_has_served_comes_back_sooner(
+    lived_seconds: float, was_ready: bool, pause: float
+) -> None:
+    """A Triton that a study kills again and again is not away for half a minute each time."""
+    assert pause_seconds(16.0, lived_seconds, was_ready=was_ready) == pause
 
 
 async def test_a_probe_that_raises_does_not_end_the_watch(supervisor: Supervisor) -> None:
