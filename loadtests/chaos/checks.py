@@ -12,10 +12,9 @@ STAT_SECONDS = 25.0
 ``[small.seconds_at_most.stat]`` in targets.toml gives to ``stow`` and ``findings`` together."""
 
 RECOVERY_SECONDS = 90.0
-"""From a fault's end until a stat study that was sent then is finished. A child that was killed
-several times within a minute is not started again for up to 30 s
-(`gateway.runtime.supervisor.LAST_DELAY_SECONDS`), Triton takes ten to load, a study is tried
-three times."""
+"""From a fault's end until a stat study that was sent then is finished. A child that cannot start
+is tried again after up to 30 s (`gateway.runtime.supervisor.LAST_DELAY_SECONDS`), Triton takes ten
+to load, and a study is tried three times."""
 
 FINAL = ("done", "failed", "cancelled")
 
