@@ -99,6 +99,7 @@ ACCESS = (
     Access("GET", "/ui/studies/{study_instance_uid}", "read"),
     Access("GET", "/ui/screenings/{screening_id}", "read"),
     Access("GET", "/ui/reader-studies", "review"),
+    Access("GET", "/ui/to-mark", "review"),
     Access("GET", "/ui/static/{name}", OPEN),
     Access("GET", "/v1/webhooks", "operate"),
     Access("PUT", "/v1/webhooks", "operate"),

@@ -36,6 +36,7 @@ from gateway.api import (
     sign_in,
     slices,
     studies,
+    to_mark,
     ui,
     usage,
     webhooks,
@@ -169,6 +170,7 @@ def make_app(settings: Settings, *, reaper: bool = True) -> web.Application:
     app.add_routes(critical.routes)
     app.add_routes(ui.routes)
     app.add_routes(reader_study_pages.routes)
+    app.add_routes(to_mark.routes)
     app.add_routes(webhooks.routes)
     app.add_routes(diagnosis.routes)
     app.add_routes(operate.routes)

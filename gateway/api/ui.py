@@ -13,7 +13,7 @@ from aiohttp import web
 
 import gateway.ui
 from gateway.api.cookies import csrf_token, is_secure, session_secret
-from gateway.api.hiding import hidden, only_shown, without_findings
+from gateway.api.hiding import hidden, mode_of, only_shown, without_findings
 from gateway.api.keys import DATABASE, PRINCIPAL
 from gateway.api.own_marks import own_marks
 from gateway.api.query import NAME
@@ -72,6 +72,7 @@ async def show_worklist(request: web.Request) -> web.Response:
         filters=filters,
         number=asked.page,
         reader_studies=studies_of_his,
+        learns=visit.may_review and mode_of(request) == "teaching",
         now=datetime.now(UTC),
     )
     whole = "fragment" not in request.query

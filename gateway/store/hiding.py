@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from gateway.own_results import DERIVED_CLASSES, MAKER
@@ -109,3 +110,34 @@ async def holds_own_results(
     )
     row = await cursor.fetchone()
     return bool(row and row["held"])
+
+
+async def to_mark(
+    connection: Connection, tenant: str, reader: str, *, limit: int
+) -> list[dict[str, Any]]:
+    """List the studies that a reader who learns has yet to mark, those that came last first.
+
+    Returns
+    -------
+    list of dict
+        ``screening_id``, ``created_at``, ``attributes``, ``modalities``, and whether it is
+        ``begun``; nothing that tells or hints at findings.
+    """
+    cursor = await connection.execute(
+        """
+        SELECT s.screening_id, s.created_at, st.attributes, st.modalities,
+            EXISTS (SELECT FROM reviews r WHERE r.screening_id = s.screening_id
+                AND r.reader = %(reader)s AND r.purpose = 'teaching') AS begun
+        FROM screenings s JOIN studies st USING (tenant, study_instance_uid)
+        WHERE s.tenant = %(tenant)s AND s.state = 'done'
+            AND NOT EXISTS (SELECT FROM screenings n WHERE n.tenant = s.tenant
+                AND n.study_instance_uid = s.study_instance_uid AND n.state = 'done'
+                AND n.version > s.version)
+            AND NOT EXISTS (SELECT FROM screenings o JOIN reviews r USING (screening_id)
+                WHERE o.tenant = s.tenant AND o.study_instance_uid = s.study_instance_uid
+                    AND r.reader = %(reader)s AND r.purpose = 'teaching' AND r.state = 'signed')
+        ORDER BY s.created_at DESC, s.screening_id LIMIT %(limit)s
+        """,
+        {"tenant": tenant, "reader": reader, "limit": limit},
+    )
+    return await cursor.fetchall()

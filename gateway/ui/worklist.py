@@ -57,6 +57,9 @@ class List:
     reader_studies: bool = False
     """Whether whoever looks has a part in a reader study."""
 
+    learns: bool = False
+    """Whether he marks studies before he sees their findings."""
+
 
 def worklist_page(visit: Visit, shown: List) -> str:
     """Write the page."""
@@ -67,14 +70,7 @@ def worklist_page(visit: Visit, shown: List) -> str:
         tag(
             "main",
             tag("h1", words("worklist"), class_="unseen"),
-            tag(
-                "nav",
-                tag("a", words("reader_studies"), href="/ui/reader-studies", class_="button"),
-                aria_label=words("reader_studies"),
-                class_="onward",
-            )
-            if shown.reader_studies
-            else None,
+            _onward(words, shown),
             _filters(words, shown),
             tag("div", live_part(visit, shown), id="live", aria_live="off"),
         ),
@@ -83,6 +79,19 @@ def worklist_page(visit: Visit, shown: List) -> str:
         kind="worklist",
         scripts=("worklist.js",),
     )
+
+
+def _onward(words: Words, shown: List) -> Html | None:
+    """Lead to what somebody reads by himself."""
+    links = [
+        tag("a", words(name), href=href, class_="button")
+        for name, href, there in (
+            ("to_mark", "/ui/to-mark", shown.learns),
+            ("reader_studies", "/ui/reader-studies", shown.reader_studies),
+        )
+        if there
+    ]
+    return tag("nav", links, aria_label=words("review"), class_="onward") if links else None
 
 
 def live_part(visit: Visit, shown: List) -> Html:

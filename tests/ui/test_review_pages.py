@@ -298,6 +298,8 @@ def test_lesions_in_chinese_on_a_tablet(chromium: Browser, pages: Pages) -> None
         assert size is not None
         assert min(size["width"], size["height"]) >= 40
         assert tablet.evaluate("document.documentElement.scrollWidth") <= TABLET["width"]
+        tablet.get_by_role("button", name="在此添加病灶").last.scroll_into_view_if_needed()
+        expect(tablet.locator('[data-plane="axial"] canvas')).to_be_in_viewport(ratio=0.9)
         assert serious(tablet) == []
         tablet.locator('article[data-check="nodule"]').scroll_into_view_if_needed()
         keep(tablet, "lesions-tablet-zh")
@@ -335,7 +337,13 @@ def test_a_hidden_study_tells_nothing(pupil: BrowserContext, page: Page, pages: 
 def test_a_pupil_marks_signs_and_is_compared(pupil: BrowserContext, pages: Pages) -> None:
     """One hit, one miss, one false mark, beside the findings that are shown now."""
     with careful_page(pupil) as page:
-        page.goto(f"{pages.url}/ui/screenings/{pages.studies['taught'].screening}")
+        page.goto(f"{pages.url}/ui")
+        expect(page.locator("table.studies")).not_to_contain_text("Pair")
+        page.get_by_role("link", name="Studies to mark").click()
+        expect(page.locator("tbody tr")).to_have_count(len(STUDIES))
+        assert TOLD not in page.content()
+        keep(page, "to-mark")
+        page.get_by_role("link", name="Pair taught").click()
         expect(page.locator("#marks")).to_contain_text("hidden until you have signed")
         ready(page)
         point_at(page, LESION)
@@ -380,6 +388,8 @@ def test_a_pupil_marks_signs_and_is_compared(pupil: BrowserContext, pages: Pages
         expect(page.locator("#review")).to_have_count(0)
         assert serious(page) == []
         keep(page, "compared")
+        page.goto(f"{pages.url}/ui/to-mark")
+        expect(page.locator("tbody tr")).to_have_count(len(STUDIES) - 1)
 
 
 # --- reader studies ---------------------------------------------------------------------------
@@ -472,6 +482,11 @@ def test_a_reader_study_is_read_to_its_end(page: Page, pages: Pages, chromium: B
         assert text.count("key:anna") == 4
         assert serious(mine) == []
         keep(mine, "figures")
+        mine.goto(f"{pages.url}/ui/screenings/{cases[0]}")
+        compared = mine.locator("#compared")
+        expect(compared).to_contain_text("Compared with the final report")
+        expect(compared.get_by_role("button", name="missed").first).to_be_visible()
+        expect(mine.get_by_role("button", name="Amend")).to_be_visible()
         mine.set_viewport_size(TABLET)
         mine.goto(f"{pages.url}/ui/reader-studies?lang=zh")
         expect(study).to_contain_text("您已读完全部病例")
