@@ -45,6 +45,8 @@ def capacity(args: argparse.Namespace) -> int:
     """Search, simulate and print; 1 when no policy keeps every target."""
     from loadtests.capacity.answer import Question, answer
 
+    if sys.stderr.isatty() and not args.json:
+        print("Trying policies; a day of a million studies takes minutes.", file=sys.stderr)
     found = answer(
         Question(
             studies_per_day=args.studies_per_day,

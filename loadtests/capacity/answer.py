@@ -41,6 +41,8 @@ class Question:
     def __post_init__(self) -> None:
         if not 1 <= self.studies_per_day <= MOST_STUDIES:
             raise UsageError(f"--studies-per-day takes a number from 1 to {MOST_STUDIES:,}.")
+        if self.seed < 0:
+            raise UsageError("--seed takes a number from 0 on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Answer:
 
     def per_thousand(self, outcome: Outcome) -> float | None:
         """EUR for a thousand studies, idle time included."""
-        if self.price is None:
+        if self.price is None or not outcome.studies:
             return None
         return self.price * outcome.gpu_hours / outcome.studies * 1000
 

@@ -68,7 +68,7 @@ def wanted_utilization(
         return current
     ratio = int(100 * used / (request * ready)) / target
     if unready and ratio > 1:
-        ratio *= ready / current
+        ratio = int(100 * used / (request * current)) / target
         if ratio < 1 or _within(ratio):
             return current
         return math.ceil(ratio * current)

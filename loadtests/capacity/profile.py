@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.exceptions import CapacityFileError
 from gateway.toml_table import TomlTable
@@ -15,6 +16,9 @@ LANES = ("stat", "routine", "backfill")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 HERE = Path(__file__).parent / "profiles"
+
+LARGEST = 1e12
+"""Of any number in a file; no figure of ours comes near it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,19 @@ def read_toml(name: str, folder: Path) -> tuple[TomlTable, str]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CapacityFileError(f"{path.name}: {error}.") from None
-    return TomlTable(values, path.name, error=CapacityFileError), path.stem
+    table = TomlTable(values, path.name, error=CapacityFileError)
+    if not _finite(values):
+        table.refuse("a number is not finite, or beyond 1e12")
+    return table, path.stem
+
+
+def _finite(value: Any) -> bool:
+    """Whether all numbers, at any depth, are such that one can reckon with."""
+    if isinstance(value, dict):
+        return all(_finite(one) for one in value.values())
+    if isinstance(value, list):
+        return all(_finite(one) for one in value)
+    return not isinstance(value, (int, float)) or abs(value) <= LARGEST
 
 
 def parse_profile(table: TomlTable, name: str) -> Profile:

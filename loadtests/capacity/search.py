@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from gateway.exceptions import UsageError
 from loadtests.capacity.keda import HOUR, Schedule
 from loadtests.capacity.outcome import Outcome, Run, simulate
 from loadtests.capacity.profile import Profile
@@ -29,6 +30,9 @@ COOLDOWNS = (300.0, 600.0, 1800.0)
 
 SPARE = 1.5
 """Most pods ÷ pods that the busiest hour needs: two zones of three do its work."""
+
+MOST_PODS = 5000
+"""In the busiest hour; a cost or a number of studies that asks for more is a mistake."""
 
 LEAD_SECONDS = 1200.0
 """A schedule begins so long before the hours it is for: a node, an image and a warm Triton."""
@@ -94,7 +98,9 @@ def _at_least(policy: PoolPolicy) -> float:
 def policies(base: Scenario) -> Iterator[PoolPolicy]:
     """All policies that are tried."""
     rate = base.profile.peak_rate(base.studies_per_day)
-    busy = max(math.ceil(rate / base.cost.rates()[-1]), 1)
+    busy = max(math.ceil(rate / max(base.cost.rates()[-1], 1e-12)), 1)
+    if busy > MOST_PODS:
+        raise UsageError(f"The busiest hour would take {busy:,} pods, more than {MOST_PODS:,}.")
     most = max(math.ceil(busy * SPARE), 2)
     speed = round(base.cost.speed(), 2) or base.cost.speed()
     plain = PoolPolicy(most=most, speed=speed)

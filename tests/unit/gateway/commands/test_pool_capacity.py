@@ -10,6 +10,7 @@ import yaml
 
 from gateway.cli import main
 from gateway.commands.pool_capacity import as_yaml
+from loadtests.capacity.cost import HERE as COSTS
 from loadtests.capacity.prices import read_price
 from loadtests.capacity.profile import HERE
 
@@ -57,6 +58,7 @@ def test_prices_are_the_user_s(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("--profile", "nowhere", "capacity.file"),
         ("--gpu", "tpu", "capacity.file"),
         ("--prices", "/nowhere/prices.toml", "capacity.file"),
+        ("--seed", "-1", "usage"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -80,6 +82,8 @@ def test_bad_input_is_one_line(
         ("hourly = [0.6, ", "hourly = ["),
         ("[lanes.stat]", "[lanes.urgent]"),
         ("spread", "= ["),
+        ("hourly = [0.6", "hourly = [nan"),
+        ("hourly = [0.6", "hourly = [1e300"),
     ],
 )
 def test_a_damaged_profile_is_refused(
@@ -93,6 +97,26 @@ def test_a_damaged_profile_is_refused(
     assert main((*ASKED, "--profile", str(file))) == 2
     assert "mine.toml" in (err := capsys.readouterr().err)
     assert "[capacity.file]" in err
+
+
+def test_a_cost_that_asks_for_too_many_pods_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is simulated."""
+    text = (COSTS / "h200.toml").read_text(encoding="utf-8")
+    file = tmp_path / "slow.toml"
+    file.write_text(text.replace("device_seconds = 0.47", "device_seconds = 1e9"), encoding="utf-8")
+    assert main((*ASKED, "--gpu", str(file))) == 2
+    assert "pods" in (err := capsys.readouterr().err)
+    assert "[usage]" in err
+
+
+def test_a_day_without_a_study_costs_nothing_a_thousand(capsys: pytest.CaptureFixture[str]) -> None:
+    """One study a day may draw none; that is an answer too."""
+    assert main(("pool", "capacity", "--studies-per-day", "1", "--seed", "2", "--json")) == 0
+    day = json.loads(capsys.readouterr().out)["day"]
+    assert day["studies"] == day["done"] == 0
+    assert day["eur_per_thousand"] is None
 
 
 def test_values_are_quoted_where_yaml_needs_it() -> None:
