@@ -17,7 +17,8 @@ from typing import Any
 from gateway.commands.pool_capacity import as_yaml
 from gateway.exceptions import OneScanError
 from loadtests.capacity.answer import AWAY_SECONDS, Question, answer, busiest
-from loadtests.capacity.cost import from_bench, read_cost
+from loadtests.capacity.cost import read_cost
+from loadtests.capacity.cost_file import from_bench
 from loadtests.capacity.nodes import read_ground
 from loadtests.capacity.outcome import simulate
 from loadtests.capacity.profile import read_profile

@@ -7,7 +7,6 @@ that needs neither. Several cores count as one quicker core and a delay (Seidman
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -135,39 +134,3 @@ def parse_cost(table: TomlTable, name: str) -> Cost:
     if any(seconds <= 0 for seconds in found.seconds_per_study):
         pod.refuse("seconds_per_study holds a number that is not above 0")
     return found
-
-
-def from_bench(path: Path, *, estimate_gpu_seconds: float, intake_core_seconds: float) -> str:
-    """Write the text of a cost file from what ``loadtests.bench study`` printed or kept (.jsonl).
-
-    On a CPU pod worker and Triton share the cores, so all of the worker's wall time is the device.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        lines = text.splitlines() if path.suffix == ".jsonl" else [text]
-        printed = [json.loads(line) for line in lines if line.strip()]
-        told = [one for some in printed for one in (some if isinstance(some, list) else [some])]
-        bench = [one for one in told if one["name"] == "study"][-1]
-        whole = bench["all_checks"]
-        stages = whole["stages"].values()
-        worker = sum(float(stage["wall_seconds"]) for stage in stages)
-        seconds = float(whole["seconds"])
-        where = f"{bench['machine']}; commit {bench['commit']}, {bench['date']}"
-        slices = bench["slices"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise CapacityFileError(
-            f"{path.name} is not what loadtests.bench study --json prints: {error}."
-        ) from None
-    return (
-        f'title = "CPU pod: all installed checks, a study of {slices} slices"\n'
-        f'source = "loadtests.bench study: {where}"\n'
-        "measured = true\n"
-        'gpu_type = "cpu"\n'
-        f"estimate_gpu_seconds = {estimate_gpu_seconds:g}\n\n"
-        "[stages]\n"
-        "host_core_seconds = 0\n"
-        f"device_seconds = {worker:.3f}\n"
-        f"other_seconds = {max(seconds - worker, 0):.3f}\n"
-        f"intake_core_seconds = {intake_core_seconds:g}\n\n"
-        "[pod]\ncores = 2\nconcurrency = 2\nstat_first = false\n"
-    )

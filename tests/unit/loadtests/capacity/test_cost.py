@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.exceptions import CapacityFileError
-from loadtests.capacity.cost import from_bench, read_cost
+from loadtests.capacity.cost import read_cost
+from loadtests.capacity.cost_file import HOST_SECONDS, from_bench
 
 COST = replace(
     read_cost("h200"),
@@ -94,7 +95,27 @@ def test_a_cost_file_comes_from_the_benchmark(tmp_path: Path, name: str, text: s
     assert not cost.stat_first
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "study", "all_checks": 3}'])
+def test_a_cost_file_comes_from_a_gpu(tmp_path: Path) -> None:
+    """Its stream's seconds are the device's; the host's are those of the file that is kept."""
+    stream = {"gpu_seconds_a_study": 0.812, "runtime": "PyTorch", "precision": "fp16"}
+    printed = tmp_path / "gpu.json"
+    printed.write_text(json.dumps({"gpu": "NVIDIA H200", "stream": stream}), encoding="utf-8")
+    made = tmp_path / "cost.toml"
+    made.write_text(
+        from_bench(printed, estimate_gpu_seconds=0.47, intake_core_seconds=1.0), encoding="utf-8"
+    )
+    cost, kept = read_cost(str(made)), read_cost("h200")
+    assert cost.measured
+    assert cost.gpu_type == kept.gpu_type
+    assert cost.device_seconds == 0.812
+    assert (cost.host_core_seconds, cost.other_seconds) == tuple(HOST_SECONDS.values())
+    assert (kept.host_core_seconds, kept.other_seconds) == tuple(HOST_SECONDS.values())
+    assert (cost.cores, cost.concurrency) == (kept.cores, kept.concurrency)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"name": "study", "all_checks": 3}', '{"gpu": null}']
+)
 def test_anything_else_is_refused(tmp_path: Path, text: str) -> None:
     """In one sentence that names the file."""
     file = tmp_path / "other.json"
