@@ -140,13 +140,18 @@ def test_each_lesion_is_accepted_rejected_corrected_or_added(page: Page, pages: 
     added = card.locator('li:has([data-lesion="nodule/+1"])')
     expect(added).to_contain_text("slice 26 · 9")
     assert coloured(page, VIOLET) > 100
+    added.get_by_label("Long, mm: nodule +1").fill("nine")
+    page.keyboard.press("Enter")
+    expect(added.get_by_label("Long, mm: nodule +1")).to_have_value("")
+    added.get_by_label("Long, mm: nodule +1").fill("9")
+    page.keyboard.press("Enter")
     keep(page, "lesions")
     liver = page.locator('article[data-check="liver"]')
     liver.get_by_role("button", name="Add a lesion here").click()
     expect(liver.get_by_role("button", name="Correct to: positive")).to_have_attribute(
         "aria-pressed", "true"
     )
-    liver.get_by_label("Long, mm: liver +1").fill("12.34")
+    liver.get_by_label("Long, mm: liver +1").fill("12,34")
     page.keyboard.press("Enter")
     liver.get_by_role("button", name="Add a lesion here").click()
     expect(liver.locator(".additions li")).to_have_count(2)

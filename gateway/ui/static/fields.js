@@ -21,12 +21,13 @@ export function press(label, act, { pressed, name, ...rest } = {}) {
 /** A length in mm; `take` gets a number with one decimal, or null. */
 export function sizeField(label, name, value, take) {
   const input = element("input", {
-    type: "number", min: "0.1", max: String(MOST_MM), step: "0.1", value: value ?? "", aria: { label: name },
+    inputMode: "decimal", maxLength: 6, value: value ?? "", aria: { label: name },
   });
+  // No field of numbers: a wheel over one would change it unseen.
   input.addEventListener("change", () => {
-    const read = Number.parseFloat(input.value);
-    const fits = read > 0 && read <= MOST_MM;
-    const size = fits ? Math.round(read * 10) / 10 : null;
+    const text = input.value.trim().replace(",", ".");
+    const read = Math.round((/^\d+(\.\d*)?$/.test(text) ? Number(text) : 0) * 10) / 10;
+    const size = read > 0 && read <= MOST_MM ? read : null;
     input.value = size ?? "";
     take(size);
   });

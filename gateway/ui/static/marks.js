@@ -88,6 +88,7 @@ export class Marks {
   }
 
   remove(index) {
+    this.reader?.choose(null);
     this.change((content) => content.marks.splice(index, 1));
     document.getElementById("mark-add").focus({ preventScroll: true });
   }

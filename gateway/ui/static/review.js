@@ -6,6 +6,8 @@ import { Draft } from "./draft.js";
 import { drawLesions } from "./lesions.js";
 import { added, addedOf, fateOf, isPending, judged } from "./verdicts.js";
 
+const MARKING = ["teaching", "study"]; // purposes of reviews that are no report
+
 export class Desk {
   /** `reader` is null where no picture is shown. */
   constructor(place, reader, view) {
@@ -119,6 +121,7 @@ export class Desk {
   }
 
   remove(check, index) {
+    this.reader?.choose(null);
     this.decide(check, added(this.findings[check], { index }, this.rules(check)));
     this.card(check).querySelector(".add")?.focus({ preventScroll: true });
   }
@@ -204,7 +207,8 @@ export class Desk {
     const { reviews } = await ask("GET", `/v1/screenings/${this.place.dataset.screening}/reviews`);
     this.final = reviews.find((one) => one.final && !one.amended_by);
     // Whoever was second to sign goes on with his draft as an amendment of what was signed.
-    if (reviews.some((one) => one.state === "draft" && one.content?.findings)) return this.begin();
+    const isMine = (one) => one.state === "draft" && one.content && !MARKING.includes(one.purpose);
+    if (reviews.some(isMine)) return this.begin();
     this.buttons.begin.hidden = false;
     if (this.final) {
       this.signed = this.final.content ?? {};

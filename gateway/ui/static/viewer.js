@@ -89,13 +89,14 @@ if (!view.final) {
     const fresh = page.getElementById("checks");
     document.getElementById("checks").replaceWith(fresh);
     const now = JSON.parse(page.getElementById("study").dataset.view);
-    const point = reader?.point;
+    const point = reader?.point, chosen = reader?.chosen && keyOf(reader.chosen);
     Object.assign(view, { lesions: now.lesions, masks: now.masks, final: now.final });
     if (reader) {
       reader.open(reader.key);
       reader.goTo(point);
     }
     desk?.redraw();
+    reader?.choose([...view.lesions, ...reader.own].find((one) => keyOf(one) === chosen) ?? null);
     if (view.final) {
       stream.close();
       if (desk?.draft.isChanged) await desk.draft.save();
