@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.exceptions import CapacityFileError
 from gateway.toml_table import TomlTable
 from loadtests.capacity.profile import read_toml
 

@@ -1,4 +1,4 @@
-"""Cost files from what ``loadtests.bench`` measured: ``study`` for a CPU pod, ``gpu`` for a GPU's."""
+"""Cost files from what ``loadtests.bench`` measured: ``study`` of a CPU pod, ``gpu`` of a GPU."""
 
 from __future__ import annotations
 
