@@ -48,6 +48,7 @@ BENCHES: dict[str, Callable[[], Results]] = {
     "ingest-memory": _bench("bench_ingest", "run_memory"),
     "dimse": _bench("bench_dimse"),
     "results": _bench("bench_results"),
+    "growth": _bench("bench_growth"),
 }
 """What `all` runs, in this order."""
 
@@ -58,13 +59,24 @@ def _qido(frames: int) -> Results:
     return [run(frames)]
 
 
+def _profile() -> Results:
+    from loadtests.bench_profile import run
+
+    return run()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the named benchmarks; exit with 1 when a goal is missed or one could not be run."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("name", choices=[*BENCHES, "qido", "all"], nargs="?")
+    parser.add_argument("name", choices=[*BENCHES, "qido", "gpu", "all"], nargs="?")
     parser.add_argument("--json", action="store_true", help="print one JSON object a benchmark")
     parser.add_argument(
         "--report", action="store_true", help="then write the tables of docs/benchmarks.md"
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="with study: flame graphs of worker and Triton's stubs under build/bench instead",
     )
     parser.add_argument(
         "--frames",
@@ -72,7 +84,19 @@ def main(argv: list[str] | None = None) -> int:
         default=20_000_000,
         help="of the index that qido fills (3.2 kB of disk each); qido is not part of all",
     )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=300.0,
+        help="of the stream of gpu; less says nothing of a day; gpu is not part of all",
+    )
     args = parser.parse_args(argv)
+    if args.name == "gpu":
+        from loadtests import bench_gpu
+
+        return bench_gpu.main(as_json=args.json, seconds=args.seconds)
+    if args.profile and args.name != "study":
+        parser.error("--profile goes with study")
     if args.name is None and not args.report:
         parser.error("name a benchmark, or give --report")
     names = [] if args.name is None else list(BENCHES) if args.name == "all" else [args.name]
@@ -82,14 +106,14 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         run = BENCHES.get(name) or (lambda: _qido(args.frames))
         try:
-            made = run()
+            made = _profile() if args.profile else run()
         except Exception:  # the others are worth having
             print(f"{name} could not be run:", file=sys.stderr)
             traceback.print_exc()
             bad = True
             continue
         for result in made:
-            full = kept.keep(result, command)
+            full = result if args.profile else kept.keep(result, command)
             results.append(full)
             bad |= not is_met(full)
             if not args.json:

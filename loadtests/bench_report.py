@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtests.bench_tables import EXTRA, PICTURE
 from loadtests.kept import latest
 
 Line = Mapping[str, Any]
@@ -100,15 +101,16 @@ ROWS: dict[str, Row] = {
 
 HEADS = ("what", "peer", "ratio", "goal", "ours", "peer's", "machine", "commit, date")
 
-EXTRA: dict[str, Callable[[Sequence[Line]], str]] = {}
-"""Other generated parts: name of the block → its text from the results of that name."""
-
 
 def write(document: Path, lines: Sequence[Line]) -> bool:
-    """Write the generated parts of a document anew; tells whether anything changed."""
+    """Write the generated parts of a document and its picture; tells whether its text changed."""
     before = document.read_text(encoding="utf-8")
     after = render(before, lines)
     document.write_text(after, encoding="utf-8")
+    if growth := latest(lines).get("growth"):
+        from loadtests.growth_plots import draw  # matplotlib is no part of the product
+
+        draw(growth[-1], document.parent / PICTURE)
     return after != before
 
 
@@ -124,7 +126,7 @@ def render(document: str, lines: Sequence[Line]) -> str:
     document = replaced(document, "table", table(_block(document, "table"), found))
     for name, text in EXTRA.items():
         if name in found:
-            document = replaced(document, name, text(found[name]))
+            document = replaced(document, name, text(found[name][-1]))
     return document
 
 

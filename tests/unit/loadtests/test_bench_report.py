@@ -9,7 +9,8 @@ import pytest
 
 from loadtests import kept
 from loadtests.bench import is_met
-from loadtests.bench_report import ROWS, render, replaced, seconds
+from loadtests.bench_report import ROWS, render, replaced, seconds, write
+from loadtests.bench_tables import PICTURE, runtime
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "benchmarks.md"
 
@@ -106,3 +107,46 @@ def test_results_are_kept_with_where_and_how(tmp_path: Path) -> None:
     assert all(one["machine"] and one["commit"] and one["date"] for one in lines)
     assert lines[0]["command"] == "python -m loadtests.bench decode"
     assert kept.read(tmp_path / "none.jsonl") == []
+
+
+def test_growth_is_drawn_and_told_and_again_the_same(tmp_path: Path) -> None:
+    """The picture's bytes are the same for the same figures, and the document points at it."""
+    point = {
+        "wall_seconds": 5.0,
+        "core_seconds": {"worker": 1.0, "triton": 7.0},
+        "peak_pss_mb": 3000.0,
+        "peak_shm_mb": 400.0,
+    }
+    copied = {"read files": 157.3, "written shared memory": 157.3}
+    growth = {
+        "slices": [{"x": n, **point, "copied_mb": copied} for n in (100, 300)],
+        "checks": [{"x": n, **point, "copied_mb": copied} for n in (1, 8)],
+        "studies": [{"x": n, **point} for n in (1, 2)],
+    }
+    document = tmp_path / "benchmarks.md"
+    markers = "<!-- growth: written by loadtests.bench -->\n<!-- end of growth -->"
+    document.write_text(f"{TABLE}\n{markers}\n")
+    assert write(document, [line("growth", **growth)])
+    picture = (tmp_path / PICTURE).read_bytes()
+    assert not write(document, [line("growth", **growth)])
+    assert (tmp_path / PICTURE).read_bytes() == picture
+    text = document.read_text()
+    assert f"]({PICTURE})" in text
+    assert (
+        "| 300 | 5.00 | 8.00 | worker 1.00, triton 7.00 | 3000 | 400 | "
+        "read files 157.3, written shared memory 157.3 |"
+    ) in text
+    assert "| 2 | 5.00 | 8.00 | worker 1.00, triton 7.00 | 3000 | 400 |  |" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("OpenVINO bf16 (parity holds: labels agreement 0.9996)", "OpenVINO bf16: parity holds"),
+        ("OpenVINO f32 (the processor has no bf16)", "OpenVINO f32: the processor has no bf16"),
+        ("ONNX Runtime f32", "ONNX Runtime f32"),
+    ],
+)
+def test_a_runtime_is_told_without_its_figures(said: str, told: str) -> None:
+    """They change from machine to machine."""
+    assert runtime(said) == told

@@ -13,10 +13,15 @@ import pytest
 
 from gateway.runtime import triton as embedded_triton
 from gateway.runtime.backends.onnxruntime import engine
+from gateway.screening.manifest_reader import load_manifests
+from gateway.triton.repository import verify
 from loadtests import bench_inference
+from loadtests.bench_growth import COPY, with_copies
+from loadtests.bench_profile import spent, stub_model
 from loadtests.bench_studies import nearest, resliced
 from loadtests.bench_study import GOAL_NOTHING_RUNS_SECONDS, Turn, medians, nothing_runs
 from loadtests.network_clock import Ran, by_network, covered_seconds, network_clock
+from loadtests.planned import REPOSITORY
 from loadtests.server_costs import count_bytes
 from tests.small_ct import write_small_ct
 from tests.tiny_nets import PANCREAS, write_net
@@ -63,6 +68,8 @@ def load_module(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, spec.name, module)
+        patch.syspath_prepend(path.parent)
+        patch.delitem(sys.modules, "rows", raising=False)
         spec.loader.exec_module(module)
     return module
 
@@ -106,7 +113,7 @@ def test_networks_are_summed_and_gated_by_parity(monkeypatch: pytest.MonkeyPatch
 
 
 STRACE = """\
-100 pread64(33</home/objects/a.seg>, ""..., 528000, 0) = 528000
+100 pread64(33</srv/os/objects/a.seg>, ""..., 528000, 0) = 528000
 100 pwritev(34</dev/shm/onescan-vol-1>, [{iov_base=""..., iov_len=99}], 1, 0) = 524288
 101 recvmsg(9<socket:[4711]>,  <unfinished ...>
 100 sendto(12<socket:[4712]>, ""..., 210, MSG_NOSIGNAL, NULL, 0) = 210
@@ -141,3 +148,39 @@ def test_a_study_grows_over_the_same_stretch_of_the_patient(tmp_path: Path) -> N
     assert {float(ds.SliceThickness) for ds in made} == {1.5}
     originals = [pydicom.dcmread(file).PixelData for file in sorted(source.iterdir())]
     assert [ds.PixelData for ds in made] == [originals[n // 2] for n in range(12)]
+
+
+def test_checks_are_copied_under_other_names(tmp_path: Path) -> None:
+    """Eight checks become sixteen whose manifests and ensembles are read as installed ones are."""
+    repository, names = with_copies(REPOSITORY, tmp_path / "models")
+    manifests = load_manifests(repository)
+    assert len(names) == 2 * len([name for name in names if not name.endswith(COPY)])
+    for name in names:
+        assert manifests[name].ensemble == name
+        assert manifests[name].can_run == manifests[name.removesuffix(COPY)].can_run
+    assert verify(repository) == {}
+
+
+def test_triton_s_time_is_told_a_study() -> None:
+    """What two statistics differ by, divided by the studies between them; idle models are left."""
+
+    def statistics(count: int, seconds: float) -> dict[str, Any]:
+        spent = {"compute_infer": {"ns": str(round(seconds * 1e9))}}
+        return {"name": "liver_net", "inference_count": str(count), "inference_stats": spent}
+
+    before = {"model_stats": [statistics(2, 1.0), {"name": "bone_net"}]}
+    after = {"model_stats": [statistics(6, 2.0), {"name": "bone_net"}, {"name": "aorta_net"}]}
+    told = spent(before, after, studies=4)
+    assert list(told) == ["liver_net"]
+    assert told["liver_net"]["requests"] == 1.0
+    assert told["liver_net"]["compute_infer_seconds"] == 0.25
+    assert told["liver_net"]["queue_seconds"] == 0
+
+
+def test_a_stub_is_known_by_its_model() -> None:
+    """The Python backend's own and those of networks alike; other processes are no stubs."""
+    stub = "/tmp/h/triton/backends/python/triton_python_backend_stub"
+    assert stub_model([stub, "/models/ct_detect/1/model.py", "region"]) == "ct_detect"
+    assert stub_model([stub, "/models/bone_net/1/model.onnx", "region"]) == "bone_net"
+    assert stub_model(["/usr/bin/python3", "/models/x/1/model.py"]) == ""
+    assert stub_model([]) == ""
