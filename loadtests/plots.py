@@ -76,7 +76,7 @@ def arrivals(found: Found, shape: Shape) -> str:
         at = [end * number / 600 for number in range(600)]
         rate = [60 * sum(course.at(moment) for course in shape.values()) for moment in at]
         axes.plot(at, rate, color=INK, linewidth=1.3, label="drawn from")
-        axes.margins(y=0.06)
+        axes.set_ylim(0, 1.06 * max(*bottom, *rate))
         axes.set_ylabel("studies a minute")
         axes.set_xlim(0, series.length(found))
         _legend(axes)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from loadtests.payloads import ROOT
 from loadtests.shapes import HOURLY, LANES, SHAPES, Course, says, shape
 
 SECONDS, RATE, STAT_SHARE = 600.0, 2.0, 0.25
@@ -81,6 +84,19 @@ def test_backfill_comes_beside_the_live_load() -> None:
 def test_stat_comes_among_three_times_as_many_routine_studies() -> None:
     """So that routine studies queue, and stat ones have something to overtake."""
     assert made("stat")["routine"].expected == pytest.approx(3 * LIVE * (1 - STAT_SHARE))
+
+
+def test_every_shape_is_documented_and_every_user_is_one() -> None:
+    """The README has a question for each shape, and the users by the names that they have."""
+    folder = ROOT / "loadtests"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    asked = set(re.findall(r"--shape (\w+)", text)) | {"day"}
+    assert asked == set(SHAPES)
+    users = set()
+    for path in (folder / "users").glob("*.py"):
+        users |= set(re.findall(r"^class (Pacs\w+|Partner|Radiologist)\(", path.read_text(), re.M))
+    assert users == {"PacsByStow", "PacsByDimse", "Partner", "Radiologist"}
+    assert all(f"`{user}`" in text for user in users)
 
 
 def test_an_unknown_shape_is_named() -> None:
