@@ -157,7 +157,7 @@ class UsageError(OneScanError):
 
 
 class CompilerMissingError(UsageError):
-    """Engines are made with TensorRT on a GPU, and one of them is not here."""
+    """What engines are made with, or the GPU that they are made for, is not here."""
 
     code = "compile.no_compiler"
 

@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " for torch on the CPU",
     )  # fmt: skip
     parser.add_argument(
+        "--arrays", choices=("cpu", "gpu"), default="cpu",
+        help="where preprocessing and postprocessing keep volumes; gpu needs CuPy in Triton's"
+        " Python and was not run on one yet (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-batch", type=int, default=8, metavar="N",
         help="largest batch, where a network does not take less (default: %(default)s)",
     )  # fmt: skip
@@ -70,6 +75,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             f"--ahead-of-time={args.ahead_of_time}",
             *([f"--precision={args.precision}"] if args.precision else []),
             f"--max-batch={args.max_batch}",
+            f"--arrays={args.arrays}",
             f"--checks={settings.worker.checks}",
             *(["--dry-run"] if args.dry_run else []),
         ],

@@ -11,7 +11,7 @@ from gateway.exceptions import CompilerMissingError
 from networks.compile import tensorrt_builder, torch_builder
 from networks.compile.builder import Builder
 from networks.compile.profile import PRECISIONS
-from networks.compile.run import Job, compile_repository, networks, plan
+from networks.compile.run import ARRAYS, Job, compile_repository, networks, plan
 from networks.told import answer, tell
 
 
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--precision", choices=PRECISIONS)
     parser.add_argument("--max-batch", type=int, default=8)
     parser.add_argument("--checks", default="")
+    parser.add_argument("--arrays", choices=ARRAYS, default="cpu")
     parser.add_argument("--dry-run", action="store_true")
     given = parser.parse_args(arguments)
     job = Job(
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         output=given.output,
         precision=given.precision or _precision(given),
         max_batch=given.max_batch,
+        arrays=given.arrays,
         checks=[c.strip() for c in given.checks.split(",") if c.strip()] or None,
     )
     return answer(lambda: _planned(job, given) if given.dry_run else _compiled(job, given))

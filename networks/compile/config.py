@@ -42,6 +42,18 @@ def onnx_config(config: Any) -> str:
     return HEADER + str(text_format.MessageToString(made))
 
 
+def arrays_config(config: Any) -> str:
+    """Say it for a model of array code whose volumes are to lie on the GPU.
+
+    One instance: each is a process, and would upload a study's slab for itself.
+    """
+    made = on_device(config, gpu=True)
+    for group in made.instance_group:
+        group.count = 1
+    made.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
+    return HEADER + str(text_format.MessageToString(made))
+
+
 def on_device(config: Any, *, gpu: bool) -> Any:
     """Copy a configuration, its instances on GPUs or on the CPU."""
     made = type(config)()

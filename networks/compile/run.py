@@ -18,6 +18,7 @@ from gateway.screening.manifest_reader import load_manifests
 from gateway.triton.repository import model_digest, networks_of, read_config
 from networks.compile.builder import Builder, UnsupportedNetworkError
 from networks.compile.cache import TOLD, Cache, Entry, check_engine
+from networks.compile.config import arrays_config
 from networks.compile.halves import halved
 from networks.compile.key import Key
 from networks.compile.lock import one_at_a_time
@@ -26,6 +27,11 @@ from networks.compile.profile import PRECISIONS, Profile, profile_of
 from networks.compile.repository import Change, check_places, write_repository
 
 MOST_BATCH = 1024
+
+ARRAYS = ("cpu", "gpu")
+
+ARRAY_MODELS = ("ct_preprocess", "ct_detect", "ct_postprocess")
+"""Whose code runs on NumPy and on CuPy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,9 @@ class Job:
     max_batch: int = 8
     checks: Collection[str] | None = None
     """Only the networks of these and the anatomy's; None is all."""
+
+    arrays: str = "cpu"
+    """One of `ARRAYS`: where preprocessing and postprocessing keep volumes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +142,12 @@ def compile_repository(
             {"network": network.name, **row, "seconds": round(time.monotonic() - started, 3)}
         )
         tell(f"{network.name}: {_said(rows[-1])}")
-    report = {"machine": builder.machine.told(), "networks": rows}
+    if job.arrays == "gpu":
+        for name in ARRAY_MODELS:
+            path = job.source / name / "config.pbtxt"
+            if path.is_file():
+                changes[name] = Change(arrays_config(read_config(path)))
+    report = {"machine": builder.machine.told(), "networks": rows, "arrays": job.arrays}
     write_repository(job.source, job.output, changes, report, tell=tell)
     return report
 

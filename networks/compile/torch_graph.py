@@ -32,6 +32,11 @@ SMALL = 64
 PARTS = "outputs of this node"
 """Beside a node's attributes: how many outputs it has."""
 
+FILL = "what is padded with"
+
+DEVICE = "device of the inputs"
+"""Beside a node's attributes: where it makes what it makes of nothing."""
+
 TYPES = {
     onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.FLOAT16: torch.float16,
     onnx.TensorProto.UINT8: torch.uint8, onnx.TensorProto.INT64: torch.int64,
@@ -73,6 +78,8 @@ class GraphModule(nn.Module):
                 array = numpy_helper.to_array(options["value"])
                 self._keep(node.output[0], f"constant_{number}", array)
             else:
+                if node.op_type == "Pad" and len(node.input) > 2 and node.input[2] in arrays:
+                    options[FILL] = numpy_helper.to_array(arrays[node.input[2]]).item()
                 if node.op_type == "Resize" and len(node.input) > 2 and node.input[2] in arrays:
                     options["scales"] = numpy_helper.to_array(arrays[node.input[2]]).tolist()
                 self._nodes.append((node.op_type, list(node.input), list(node.output), options))
@@ -83,15 +90,17 @@ class GraphModule(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take the inputs in order, and give the outputs in order."""
         known: dict[str, Value] = {"": None, **self._plain}
+        device = inputs[0].device
         known |= {name: getattr(self, held) for name, held in self._held.items()}
         known |= dict(zip(self.inputs, inputs, strict=True))
         for number, (kind, names, made, options) in enumerate(self._nodes):
+            options[DEVICE] = device
             given = OPERATORS[kind]([known[name] for name in names], options)
             for name, value in zip(made, given if isinstance(given, tuple) else (given,)):
                 known[name] = value
             for name in self._last.get(number, ()):
                 del known[name]  # or a large network holds all its maps at once
-        return tuple(_tensor(known[name]) for name in self.outputs)
+        return tuple(_tensor(known[name], inputs[0]) for name in self.outputs)
 
     def _keep(self, name: str, held: str, array: np.ndarray[Any, Any]) -> None:
         whole = array.dtype in (np.int64, np.int32) and array.ndim <= 1 and array.size <= SMALL
@@ -128,12 +137,15 @@ def _tensor(value: Value, like: Tensor | None = None) -> Tensor:
     if isinstance(value, Tensor):
         return value
     device = None if like is None else like.device
-    if isinstance(value, list):
-        if all(type(one) is int for one in value):
-            return torch.tensor(value, dtype=torch.int64, device=device)
+    if isinstance(value, list):  # each is filled in: a CUDA graph records no copy from the host
         return torch.stack([torch.scalar_tensor(n, dtype=torch.int64, device=device)
                             for n in value])  # fmt: skip
     return torch.scalar_tensor(value, dtype=torch.int64, device=device)
+
+
+def _on(value: Value, options: Mapping[str, Any]) -> Tensor:
+    """Give a tensor where the inputs are."""
+    return _tensor(value, torch.empty(0, device=options[DEVICE]))
 
 
 def _list(value: Value) -> Sizes:
@@ -243,9 +255,9 @@ def _reshape(given: Sequence[Value], _: Mapping[str, Any]) -> Value:
     return data.reshape(kept)
 
 
-def _expand(given: Sequence[Value], _: Mapping[str, Any]) -> Value:
+def _expand(given: Sequence[Value], options: Mapping[str, Any]) -> Value:
     data, shape = given[0], _list(given[1])
-    data = _tensor(data)
+    data = _on(data, options)
     lead = [1] * (data.dim() - len(shape))
     wanted = [
         -1 if type(size) is int and size == 1 and n >= len(shape) + len(lead) - data.dim() else size
@@ -260,12 +272,12 @@ def _constant_of_shape(given: Sequence[Value], options: Mapping[str, Any]) -> Va
     if array.dtype == np.int64 and len(shape) == 1 and type(shape[0]) is int:
         return [int(array[0])] * shape[0]
     kind = torch.from_numpy(np.array(array)).dtype
-    return torch.full(shape, array[0].item(), dtype=kind)
+    return torch.full(shape, array[0].item(), dtype=kind, device=options[DEVICE])
 
 
-def _range(given: Sequence[Value], _: Mapping[str, Any]) -> Value:
+def _range(given: Sequence[Value], options: Mapping[str, Any]) -> Value:
     first, limit, step = (_list(one)[0] for one in given)
-    return torch.arange(first, limit, step)
+    return torch.arange(first, limit, step, device=options[DEVICE])
 
 
 def _cast(given: Sequence[Value], options: Mapping[str, Any]) -> Value:
@@ -276,7 +288,7 @@ def _cast(given: Sequence[Value], options: Mapping[str, Any]) -> Value:
     if _is_size(data):
         if kind in (torch.int64, torch.int32):
             return data
-        return _tensor(data).to(kind)
+        return _on(data, options).to(kind)
     # C truncates and wraps; the values here are whole or small
     return data.to(kind)
 
@@ -391,7 +403,9 @@ def _pad(given: Sequence[Value], options: Mapping[str, Any]) -> Value:
     ]
     ends = [n for axis in reversed(range(half)) for n in (pads[axis], pads[axis + half])]
     if mode == "constant":
-        fill = 0.0 if value is None else value.item() if isinstance(value, Tensor) else value
+        fill = options.get(FILL, 0.0)
+        if value is not None and FILL not in options:
+            raise UnsupportedNetworkError("padding by a value that is computed")
         return functional.pad(data, ends, value=fill)
     # PyTorch repeats the edges of the last axes only
     last = 2 * (data.dim() - 2)

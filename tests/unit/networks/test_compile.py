@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,26 @@ def test_a_whole_repository_is_written(job: Job) -> None:
         p.name for p in job.source.iterdir()
     )
     assert json.loads((job.output / REPORT).read_text())["machine"]["architecture"] == "9.0"
+
+
+def test_volumes_stay_on_the_gpu_where_that_is_asked_for(job: Job) -> None:
+    """Instances of array code by their kind, one each; tensors and queue as before."""
+    asked = replace(job, arrays="gpu")
+    report = compile_repository(asked, OnnxBuilder())
+    assert report["arrays"] == "gpu"
+    for name in ("ct_preprocess", "ct_postprocess"):
+        made, before = (
+            read_config(folder / name / "config.pbtxt") for folder in (job.output, job.source)
+        )
+        assert [(g.kind, g.count) for g in made.instance_group] == [(1, 1)]  # KIND_GPU
+        assert made.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "no"
+        assert made.backend == "python"
+        assert made.dynamic_batching == before.dynamic_batching
+        assert tensors(made.input) == tensors(before.input)
+        assert tensors(made.output) == tensors(before.output)
+    compile_repository(job, OnnxBuilder())
+    same = (job.output / "ct_preprocess" / "config.pbtxt").read_bytes()
+    assert same == (job.source / "ct_preprocess" / "config.pbtxt").read_bytes()
 
 
 def test_results_stay_traced_to_the_same_weights(job: Job) -> None:

@@ -65,6 +65,19 @@ def test_every_network_here_has_a_twin(name: str) -> None:
     assert holds, measured
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_is_made_on_the_host(name: str) -> None:
+    """On a device without values all is there: no copy from the host, no look at a value."""
+    path = REPOSITORY / name / "1" / "model.onnx"
+    module = GraphModule(onnx.load(str(path))).eval().to("meta")
+    inputs = small_inputs(name)
+    with torch.inference_mode():
+        given = module(*(torch.from_numpy(inputs[key]).to("meta") for key in module.inputs))
+    assert {one.device.type for one in given} == {"meta"}
+    names = [one.name for one in onnx.load(str(path)).graph.output]
+    assert names == module.outputs
+
+
 def test_fp16_is_the_file_s_own() -> None:
     """What was written in fp16 computes in fp16, and answers within the bounds."""
     path = REPOSITORY / "nodule_crops" / "1" / "model.onnx"
