@@ -114,6 +114,7 @@ def test_each_lesion_is_accepted_rejected_corrected_or_added(page: Page, pages: 
     card = page.locator('article[data-check="nodule"]')
     page.keyboard.press("a")
     expect(page.locator("#review-state")).to_have_text("Begin the review first.")
+    expect(card).not_to_contain_text("as found")
     page.get_by_role("button", name="Begin review").click()
     one, two = (card.locator(f'li:has([data-lesion="nodule/{n}"])') for n in (1, 2))
     expect(one.get_by_role("button", name="Accept: nodule 1")).to_be_visible()

@@ -6,6 +6,7 @@ import { addedOf } from "./verdicts.js";
 /** Draw the decisions on a check's lesions; `desk` holds the draft, see review.js. */
 export function drawLesions(desk, card) {
   const check = card.dataset.check;
+  if (!desk.isDraft && !desk.final) return; // nothing is said of any yet
   for (const place of card.querySelectorAll(".judged")) {
     const lesion = desk.view.lesions.find((one) => `${one.check}/${one.id}` === place.dataset.judged);
     if (lesion) drawRow(desk, check, lesion, place);
