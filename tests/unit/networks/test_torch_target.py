@@ -18,6 +18,8 @@ from gateway.runtime.backends.onnxruntime.rows import in_one_order
 from gateway.screening.manifest_reader import load_manifests
 from gateway.settings import ROOT
 from gateway.triton.repository import read_config
+from networks.bring.plain_unet import PlainUNet
+from networks.bring.torch_export import as_onnx
 from networks.compile import torch_builder
 from networks.compile.builder import UnsupportedNetworkError
 from networks.compile.halves import halved
@@ -27,6 +29,7 @@ from networks.compile.run import Job, compile_repository
 from networks.compile.torch_builder import TorchBuilder, open_builder
 from networks.compile.torch_graph import GraphModule
 from networks.compile.torch_package import is_compiled
+from tests.brought_nets import PLAN
 from tests.tiny_nets import PANCREAS, write_net
 
 REPOSITORY = ROOT / "model_repository"
@@ -76,6 +79,16 @@ def test_nothing_is_made_on_the_host(name: str) -> None:
     assert {one.device.type for one in given} == {"meta"}
     names = [one.name for one in onnx.load(str(path)).graph.output]
     assert names == module.outputs
+
+
+def test_an_nnunet_has_a_twin() -> None:
+    """A network that others bring: its logits, on another size than it was written on."""
+    torch.manual_seed(3)
+    network = PlainUNet(PLAN).eval()
+    module = GraphModule(as_onnx(network, 1, (8, 16, 16))).eval()
+    volume = torch.rand(1, 1, 8, 24, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(module(volume)[0], network(volume), rtol=1e-4, atol=1e-5)
 
 
 def test_fp16_is_the_file_s_own() -> None:
