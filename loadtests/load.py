@@ -58,6 +58,7 @@ async def run(args: argparse.Namespace) -> int:
     """Run a profile, print the verdict, write the report, give the exit code."""
     targets = profile(args.profile, args.shape)
     targets["seconds"] = args.seconds or LENGTHS.get(targets["shape"], 1) * targets["seconds"]
+    targets["studies_per_second"] = args.rate or targets["studies_per_second"]
     folder = args.report.resolve().parent
     folder.mkdir(parents=True, exist_ok=True)
     templates = await asyncio.to_thread(
@@ -177,6 +178,7 @@ def main() -> int:
         "--shape", default="", choices=["", *SHAPES], help="the profile's without it"
     )
     parser.add_argument("--seconds", type=int, help="in which studies arrive")
+    parser.add_argument("--rate", type=float, help="studies a second, stat and routine together")
     parser.add_argument("--seed", type=int, default=SEED, help="of the moments that are drawn")
     parser.add_argument("--url", default="", help="a server that runs; its own without it")
     parser.add_argument("--key", default=os.environ.get("ONESCAN_API__KEY", ""))

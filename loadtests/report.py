@@ -196,8 +196,8 @@ def _about(found: Found, about: Mapping[str, Any]) -> Iterable[Html]:
     checks = ", ".join(targets["checks"]) or "all that are installed"
     said = [
         f"{about['begun']}, commit {about['machine']['commit']}; {machine(about)}.",
-        f"{command} --seed {about['seed']} --seconds {targets['seconds']:g}, "
-        f"against {server}.{dimse}",
+        f"{command} --seed {about['seed']} --seconds {targets['seconds']:g} "
+        f"--rate {targets['studies_per_second']:g}, against {server}.{dimse}",
         f"Checks: {checks}. Refusals: {refusals(found)}.",
         f"Most at once: {series.peak(series.in_hand(found.studies))} in hand, "
         f"{series.peak(series.sending(found.studies))} being sent.",
