@@ -26,7 +26,7 @@ from loadtests.chaos.traffic import Traffic
 from loadtests.fresh import Template
 
 BEFORE_SECONDS = 2.0
-"""Of load before a fault strikes."""
+"""Of load before a fault strikes; in a brief run half of it."""
 
 SETTLE_SECONDS = 180.0
 """Within which everything that was sent has ended, once nothing more comes."""
@@ -162,9 +162,10 @@ async def _bring(stage: _Stage, step: Step, seed: int, *, brief: bool) -> Outcom
     begun = time.monotonic()
     scene.random = Random(f"{seed}/{step.number}/{fault.name}")
     scene.traffic.paused = False
-    await asyncio.sleep(BEFORE_SECONDS)
+    await asyncio.sleep(BEFORE_SECONDS / 2 if brief else BEFORE_SECONDS)
     struck = time.monotonic()
     await fault.strike(scene)
+    scene.traffic.send_now()  # so that no fault strikes nobody
     try:
         shortest, longest = fault.seconds
         await asyncio.sleep(shortest if brief else scene.random.uniform(shortest, longest))

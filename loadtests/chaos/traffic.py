@@ -95,6 +95,11 @@ class Traffic:
         """List what is still on its way."""
         return [entry for entry in self.entries if SENDING in (entry.stored, entry.ordered)]
 
+    def send_now(self) -> None:
+        """Send one study by either way beside those that come by themselves."""
+        self._start(self._some_stow())
+        self._start(self._some_dimse())
+
     async def stow(self, template: Template, lane: str) -> Sent:
         """Store a study and order its screening."""
         seed = self.random.getrandbits(63)

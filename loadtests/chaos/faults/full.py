@@ -41,7 +41,7 @@ FULLS = (
         "full_database_disk",
         "the disk of PostgreSQL is full",
         "it is emptied",
-        (3.0, 6.0),
+        (5.0, 10.0),
         needs="cage",
         disk="database",
     ),
