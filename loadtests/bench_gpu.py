@@ -7,6 +7,8 @@ says so in one sentence, prints what the CPU can show of the chest, and exits wi
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -28,6 +30,12 @@ MISSING = 2
 REPEATS = 20
 
 J2K_FRAMES = 4
+
+SAMPLE_MS = 200
+"""The driver's own samples are of a sixth of a second to a second."""
+
+AHEAD_CYCLES = 2_000_000
+"""A millisecond in which the GPU waits, so that the host is through before the clock starts."""
 
 COPY_BYTES = 1024**3
 """Of the plain copy that kernels are compared with."""
@@ -123,6 +131,7 @@ def _timed(gpu: Gpu, call: Callable[[], Any]) -> list[float]:
     torch, found = gpu.torch, []
     for repeat in range(REPEATS + 3):
         first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(AHEAD_CYCLES)
         first.record()
         call()
         last.record()
@@ -140,7 +149,7 @@ def measure_stream(gpu: Gpu, study: Any, seconds: float, folder: Path) -> dict[s
     warm = DeviceClock(gpu.torch)
     study.run(decoded.next(), -1, warm)
     warm.finish()
-    clock = DeviceClock(gpu.torch)
+    clock, used = DeviceClock(gpu.torch), Utilisation()
     number, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         study.run(decoded.next(), number, clock)
@@ -148,10 +157,31 @@ def measure_stream(gpu: Gpu, study: Any, seconds: float, folder: Path) -> dict[s
     ran = clock.finish()
     wall = time.perf_counter() - start
     decoded.stop()
-    return stream_figures(ran, wall) | {
+    return stream_figures(ran, wall, used.stop()) | {
         "precision": study.precision, "runtime": f"PyTorch {gpu.torch.__version__}, CUDA graphs",
         "j2k_cores_needed": decoded.j2k_cores(number / wall),
     }  # fmt: skip
+
+
+class Utilisation:
+    """Asks the driver, by ``nvidia-smi``, in how much of the time a kernel ran."""
+
+    def __init__(self) -> None:
+        program = shutil.which("nvidia-smi")
+        words = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits",
+                 f"--loop-ms={SAMPLE_MS}", "--id=0"]  # fmt: skip
+        self._process = program and subprocess.Popen(
+            [program, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def stop(self) -> float | None:
+        """Give the mean share; None where the driver said nothing."""
+        if not self._process:
+            return None
+        self._process.terminate()
+        said, _ = self._process.communicate()
+        percents = [float(line) for line in said.split() if line.replace(".", "").isdigit()]
+        return sum(percents) / len(percents) / 100 if percents else None
 
 
 class Decoder:

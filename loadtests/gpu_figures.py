@@ -70,7 +70,9 @@ def by_stage(ran: Sequence[Ran]) -> dict[str, float]:
     return {stage: median(each.values()) for stage, each in table.items()}
 
 
-def stream_figures(ran: Sequence[Ran], wall_seconds: float) -> dict[str, Any]:
+def stream_figures(
+    ran: Sequence[Ran], wall_seconds: float, used_share: float | None = None
+) -> dict[str, Any]:
     """Give what a stream of studies says of a day.
 
     Parameters
@@ -79,6 +81,9 @@ def stream_figures(ran: Sequence[Ran], wall_seconds: float) -> dict[str, Any]:
         Of whole studies; none of them overlap on the GPU.
     wall_seconds : float
         From the first study's first byte to the last one's answer.
+    used_share : float, optional
+        Share of the time in which a kernel ran, as the driver samples it. Without it the stages'
+        own times stand for it, which count the host's pauses within a stage as work.
     """
     if not ran or wall_seconds <= 0:
         raise ValueError("a stream needs studies and time")
@@ -87,7 +92,7 @@ def stream_figures(ran: Sequence[Ran], wall_seconds: float) -> dict[str, Any]:
     computing = [one for one in ran if one.flop]
     network_seconds = sum(one.seconds for one in computing)
     flop = sum(one.flop for one in computing)
-    idle = max(0.0, 1.0 - busy / wall_seconds)
+    idle = max(0.0, 1.0 - (busy / wall_seconds if used_share is None else used_share))
     a_day = studies / wall_seconds * DAY_SECONDS
     return {
         "studies": studies,
@@ -100,6 +105,7 @@ def stream_figures(ran: Sequence[Ran], wall_seconds: float) -> dict[str, Any]:
         "teraflops_sustained": round(flop / wall_seconds / 1e12, 1),
         "teraflops_while_computing": round(flop / network_seconds / 1e12, 1) if flop else 0.0,
         "idle_share": round(idle, 3),
+        "idle_by": "stages" if used_share is None else "driver",
         "met": a_day >= STUDIES_A_DAY and idle <= IDLE_SHARE and wall_seconds >= STREAM_SECONDS,
     }
 

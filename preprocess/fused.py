@@ -5,8 +5,10 @@ The same as `preprocess.resample`, `pad` and `window` one after another, which i
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ SOURCE = Path(__file__).parent / "kernels" / "prepare.cu"
 
 THREADS = 256
 """Of a block."""
+
+MOST_TABLES = 256
+"""That stay on the device: eight to a grid, a few hundred kB in all."""
 
 Windows = Sequence[tuple[float, float]]
 """HU that become 0 and 1, a channel each."""
@@ -84,9 +89,9 @@ def resample_and_window(
     grid_hu = xp.empty(shape, xp.int16) if rounded else None
     along: list[Array | np.int32] = []
     for first, weights in taps:
-        along += [xp.asarray(first), xp.asarray(weights), np.int32(weights.shape[1])]
+        along += [_placed(xp, first), _placed(xp, weights), np.int32(weights.shape[1])]
     lines = [
-        xp.asarray(np.ascontiguousarray(np.broadcast_to(np.float32(value), len(slab))[s0:s1]))
+        _placed(xp, np.ascontiguousarray(np.broadcast_to(np.float32(value), len(slab))[s0:s1]))
         for value in (slope, intercept)
     ]
     low = np.array([low for low, _ in windows] or [0.0], np.float32)
@@ -101,9 +106,27 @@ def resample_and_window(
         (
             region, np.int64(slab.shape[1] * slab.shape[2]), np.int64(slab.shape[2]),
             *lines, *along, *map(np.int32, shape), *map(np.int32, grid),
-            xp.asarray(low), xp.asarray(width), np.int32(len(windows)),
+            _placed(xp, low), _placed(xp, width), np.int32(len(windows)),
             np.int64(0) if volume is None else volume,
             np.int64(0) if grid_hu is None else grid_hu,
         ),
     )  # fmt: skip
     return volume, grid_hu
+
+
+_tables: OrderedDict[tuple[Any, ...], Array] = OrderedDict()
+
+
+def _placed(xp: Any, table: NDArray[Any]) -> Array:
+    """Give a small table on the device; one that was there lately is not copied again.
+
+    The copies would take longer than the kernel.
+    """
+    device = xp.cuda.Device().id if xp.__name__ == "cupy" else 0
+    key = (xp.__name__, device, table.dtype.str, table.shape, table.tobytes())
+    if key not in _tables:
+        _tables[key] = xp.asarray(table)
+        if len(_tables) > MOST_TABLES:
+            _tables.popitem(last=False)
+    _tables.move_to_end(key)
+    return _tables[key]

@@ -224,6 +224,18 @@ def test_one_pass_equals_one_after_another(on: Any, kernels: None, old: tuple[fl
     same_grid(ours.grid_hu, theirs.grid_hu)
 
 
+def test_small_tables_are_copied_once(kernels: None) -> None:
+    """Weights and windows of a grid stay on the device; the slab is all that is copied."""
+    asked: dict[str, Any] = {
+        "geometry": np.diag([2.5, 0.9, 0.9, 1.0]), "roi": (0, 8, 0, 20, 0, 20), "recipe": recipe(),
+    }  # fmt: skip
+    slab = strict.asarray(noise((8, 20, 20)))
+    prepare(slab, **asked)
+    before = transfers.to_device
+    prepare(slab, **asked)
+    assert transfers.to_device == before
+
+
 def test_one_pass_rescales_each_slice(on: Any, kernels: None) -> None:
     """Stored values of slices that differ in slope and intercept; equal spacing is exact."""
     stored = noise((4, 6, 6))

@@ -45,7 +45,7 @@ class HostEvent:
 @pytest.fixture
 def host() -> Any:
     """Give the CPU in place of a GPU: NumPy for CuPy, and events of its own."""
-    cuda = SimpleNamespace(Event=HostEvent, synchronize=lambda: None)
+    cuda = SimpleNamespace(Event=HostEvent, synchronize=lambda: None, _sleep=lambda _: None)
     return bench_gpu.Gpu(SimpleNamespace(cuda=cuda, __version__="2.13"), np)
 
 
@@ -104,6 +104,25 @@ def test_a_stream_says_what_a_day_would_bring() -> None:
 def test_goals_of_a_stream(studies: int, wall: float, met: bool) -> None:
     """Five minutes, 50,000 a day, and busy 85 % of the time; all three."""
     assert stream(studies, wall)["met"] is met
+
+
+def test_the_driver_knows_better_when_a_kernel_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its samples stand in place of the stages' times, which hold the host's pauses."""
+    ran = [Ran(0, "a_net", 0.9, 1e12)]
+    assert stream_figures(ran, 1.0)["idle_by"] == "stages"
+    told = stream_figures(ran, 1.0, used_share=0.7)
+    assert (told["idle_share"], told["idle_by"]) == (0.3, "driver")
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '80\n90\n[N/A]\n100\n'\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    used = bench_gpu.Utilisation()
+    time.sleep(0.5)
+    assert used.stop() == pytest.approx(0.9)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert bench_gpu.Utilisation().stop() is None
 
 
 def test_a_stage_of_several_parts_is_summed_by_study() -> None:
