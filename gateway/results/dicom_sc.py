@@ -64,11 +64,9 @@ def _flags(screened: Screened) -> Iterator[tuple[Mapping[str, Any], SourceSeries
         source = screened.series_of(worst)
         if source is None:
             continue
-        named = (worst["sop_instance_uid"], worst["frame_number"] or 1)
-        for frame in source.frames:
-            if (frame.sop_instance_uid, frame.frame_number) == named:
-                yield check, source, frame
-                break
+        frame = source.frame_of(worst)
+        if frame is not None:
+            yield check, source, frame
 
 
 def _capture(

@@ -79,6 +79,26 @@ class SourceSeries:
             )
         )
 
+    def frame_of(self, lesion: Mapping[str, Any]) -> Frame | None:
+        """Give the frame that a lesion names, or else the one nearest to its centre.
+
+        A lesion that a reader added may name none; None where frames have no place either.
+        """
+        named = (lesion["sop_instance_uid"], lesion["frame_number"] or 1)
+        for frame in self.frames:
+            if (frame.sop_instance_uid, frame.frame_number) == named:
+                return frame
+        if not self.placed or not lesion["centre_mm"]:
+            return None
+        cosines = np.array(self.placed[0].image_orientation_patient)
+        normal = np.cross(cosines[:3], cosines[3:])
+        centre = np.asarray(lesion["centre_mm"], np.float64)
+
+        def away(frame: Frame) -> float:
+            return abs(float((centre - np.array(frame.image_position_patient)) @ normal))
+
+        return min(self.placed, key=away)
+
 
 def plane_affine(frame: Frame) -> Floats:
     """Give (row, column, 1) of a frame → LPS mm, a (3, 3) array (PS3.3, C.7.6.2.1.1)."""

@@ -298,10 +298,9 @@ class _Report:
         series = self._screened.series_of(lesion)
         if series is None or not series.frame_of_reference_uid:
             return None
-        uid = lesion["sop_instance_uid"]
-        if uid not in series.sop_classes:
-            uid = next(iter(series.sop_classes))
-        frames = [lesion["frame_number"]] if series.multi_frame and lesion["frame_number"] else None
+        frame = series.frame_of(lesion) or series.frames[0]
+        uid = frame.sop_instance_uid
+        frames = [frame.frame_number] if series.multi_frame else None
         surface = VolumeSurface(
             graphic_type="POINT",
             graphic_data=_point(lesion["centre_mm"]),

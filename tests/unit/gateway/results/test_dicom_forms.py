@@ -26,7 +26,7 @@ from gateway.results.dicom_seg import segmentations
 from gateway.results.dicom_source import Screened
 from gateway.results.dicom_sr import signed_sr, summary_of, unsigned_sr
 from gateway.results.making import Signature
-from tests.result_case import COSINES, check_result, placed_slices, screened, turned
+from tests.result_case import COSINES, check_result, lesion, placed_slices, screened, turned
 
 SIGNATURE = Signature(
     review_id="b0a1",
@@ -128,6 +128,24 @@ def test_frames_that_are_no_whole_bytes_are_packed_without_a_gap() -> None:
     assert ds.Rows * ds.Columns % 8
     for number, truth in enumerate(centroids, 1):
         assert centroid(ds, number) == pytest.approx(truth, abs=1e-3)
+
+
+@pytest.mark.parametrize("orientation", ["axial", "both negated", "coronal"])
+def test_a_lesion_that_names_no_image_is_shown_on_the_nearest(orientation: str) -> None:
+    """As a reader adds it: the report and the summary's picture name the same slice."""
+    case, centroids = screened(placed_slices(COSINES[orientation]))
+    source = case.series[0]
+    whole = lesion(1, centroids[1], source)
+    added = {**whole, "sop_instance_uid": None, "frame_number": None}
+    result = {**case.result, "checks": [check_result(lesions=[added])]}
+    case = dataclasses.replace(
+        case, result=result, read_values=lambda frame: np.zeros((32, 32), np.float32)
+    )
+    [image] = named(read(unsigned_sr(case)), "Source Image for Segmentation")
+    told = image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    assert told == whole["sop_instance_uid"]
+    _, slice_ = secondary_captures(case)
+    assert read(slice_).SourceImageSequence[0].ReferencedSOPInstanceUID == told
 
 
 def test_a_lesion_between_two_slices_is_not_lost() -> None:
