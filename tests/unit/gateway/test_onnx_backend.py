@@ -133,6 +133,14 @@ def test_peaks_that_change_places_are_no_other_answer(network: str) -> None:
     assert loaded.description == "OpenVINO f32 (the processor has no bf16)"
 
 
+def test_in_bf16_peaks_keep_their_places() -> None:
+    """There scores move by more than the last bit, and weak peaks come and go."""
+    peaks = np.array([[[0.5, 1, 2, 3, 4], [0.4, 9, 9, 9, 4], [0.1, 5, 5, 5, 4]]], np.float32)
+    turned = peaks[:, [1, 0, 2]]
+    assert engine.parity({"peaks": peaks}, {"peaks": turned})[0]
+    assert not engine.parity({"peaks": peaks}, {"peaks": turned}, any_order=False)[0]
+
+
 def test_the_configuration_decides_for_openvino(model: Path) -> None:
     """Without the accelerator in config.pbtxt ONNX Runtime runs the file, with equal answers."""
     plain = engine.load(model, openvino=False)

@@ -123,19 +123,26 @@ def load(
     half = _openvino(path, "bf16", threads)
     if precision == "bf16":
         return Engine(half, "OpenVINO bf16 (asked for, no parity gate)")
-    holds, measured = parity(expected, half(probe))
+    # It moves scores by a hundredth: rows that change places are weak peaks that come and go.
+    holds, measured = parity(expected, half(probe), any_order=False)
     if holds:
         return Engine(half, f"OpenVINO bf16 (parity holds: {measured})")
     return Engine(full, f"OpenVINO f32 (bf16 parity fails: {measured})")
 
 
-def parity(reference: Arrays, candidate: Arrays) -> tuple[bool, str]:
+def parity(reference: Arrays, candidate: Arrays, *, any_order: bool = True) -> tuple[bool, str]:
     """Tell whether a candidate's outputs are as good as the reference's, and what was measured.
 
-    Tables whose rows are ordered by a score are put in one order first.
+    Parameters
+    ----------
+    reference, candidate : dict of ndarray
+        Outputs by name.
+    any_order : bool
+        Whether rows of a table that is ordered by a score may change places.
     """
     holds, measured = True, []
-    reference, candidate = in_one_order(reference, candidate)
+    if any_order:
+        reference, candidate = in_one_order(reference, candidate)
     for name, expected in reference.items():
         got = candidate[name]
         if got.shape != expected.shape:
