@@ -34,5 +34,6 @@ def keep_components(mask: Array, *, min_voxels: int = 1, largest_only: bool = Fa
         keep &= np.arange(count + 1) == sizes.argmax()
     if keep[1:].all():
         return mask
-    keep[0] = False
-    return like(mask, keep)[pieces]
+    kept = array_namespace(mask).zeros_like(mask)
+    kept[mask] = like(mask, keep)[inside]
+    return kept
