@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 file.flush()
                 print("\n".join(lines([outcome])), flush=True)
 
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up as Ctrl-C does
             asyncio.run(run(left(steps, done), seed=args.seed, folder=BUILD, told=told))
         done = read(ledger)
     print("\n".join(["", *lines(done, summed=True)]))
