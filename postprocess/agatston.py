@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from postprocess.exceptions import PostprocessError
-from preprocess.arrays import Array, array_namespace, image_functions, to_host
+from preprocess.arrays import Array, array_namespace, counts_of, image_functions
 
 THRESHOLD_HU = 130.0
 """Calcium begins here at 120 kVp (pipelines.md §2.4). At another tube voltage the threshold
@@ -89,11 +87,10 @@ def calcium_scores(
     dense = hu[hot]
     piece = pieces[hot].astype(xp.int64) - 1
     territory = xp.minimum(regions[hot].astype(xp.int64), count) - 1
-    votes = _counted(xp, piece * count + territory, found * count).reshape(found, count)
+    votes = counts_of(piece * count + territory, found * count).reshape(found, count)
     # a piece weighs 1, and 1 more for each limit that a voxel of it reaches
     weight = 1 + sum(
-        (_counted(xp, piece[dense >= limit], found) > 0).astype(np.int64)
-        for limit in WEIGHT_CUTS_HU
+        (counts_of(piece[dense >= limit], found) > 0).astype(np.int64) for limit in WEIGHT_CUTS_HU
     )
     voxels = votes.sum(axis=1)
     area = voxels * (row * column)
@@ -110,8 +107,3 @@ def calcium_scores(
         )
         for part in parts
     )
-
-
-def _counted(xp: Any, numbers: Array, count: int) -> NDArray[np.int64]:
-    """Count each number below a limit; a table on the host."""
-    return to_host(xp.bincount(numbers, minlength=count)) if count else np.zeros(0, np.int64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.arrays import Array, array_namespace, to_host
+from preprocess.arrays import Array, array_namespace, counts_of
 
 HU_MIN, HU_MAX = -1024, 3071
 """Range of the volume after padding is masked, HU."""
@@ -53,7 +53,7 @@ def histograms(labels: Array, hu: Array, where: Array, count: int) -> NDArray[np
     chosen = where & (labels > 0)
     bins = labels[chosen].astype(xp.int32) * width
     bins += xp.clip(hu[chosen], HU_MIN, HU_MAX).astype(xp.int32) - HU_MIN
-    return to_host(xp.bincount(bins, minlength=count * width)).reshape(count, width)
+    return counts_of(bins, count * width).reshape(count, width)
 
 
 def attenuation(histogram: NDArray[np.int64], *, outlier_sds: float) -> Attenuation | None:

@@ -14,7 +14,7 @@ from postprocess.erode import erode
 from postprocess.exceptions import OutputError
 from postprocess.labelmap import check_labels
 from postprocess.lesion import lesion_json
-from preprocess.arrays import Array, array_namespace, image_functions, like, to_host
+from preprocess.arrays import Array, array_namespace, counts_of, image_functions, like, to_host
 from preprocess.grid import Grid
 from preprocess.objects import find_boxes
 from preprocess.organs import OrganMap
@@ -108,9 +108,9 @@ def drop_metal(hu: Array, territories: Array, voxel_mm3: float) -> float:
     inside = territories > 0
     if not ((hu >= METAL_HU) & inside).any():
         return 0.0
-    label, bincount = image_functions(hu).label, array_namespace(hu).bincount
-    pieces, count = label((hu >= THRESHOLD_HU) & inside, structure=_TOUCHING)
-    metal = to_host(bincount(pieces[(hu >= METAL_HU) & inside], minlength=count + 1))
+    hot = (hu >= THRESHOLD_HU) & inside
+    pieces, count = image_functions(hu).label(hot, structure=_TOUCHING)
+    metal = counts_of(pieces[(hu >= METAL_HU) & inside], count + 1)
     is_metal = metal * voxel_mm3 >= METAL_MM3
     is_metal[0] = False
     territories[like(hu, is_metal)[pieces]] = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.arrays import Array, array_namespace, image_functions, like, to_host
+from preprocess.arrays import Array, array_namespace, counts_of, image_functions, like
 
 
 def keep_components(mask: Array, *, min_voxels: int = 1, largest_only: bool = False) -> Array:
@@ -28,7 +28,7 @@ def keep_components(mask: Array, *, min_voxels: int = 1, largest_only: bool = Fa
     if count == 0:
         return mask
     inside = pieces[mask]
-    sizes = to_host(array_namespace(mask).bincount(inside, minlength=count + 1))
+    sizes = counts_of(inside, count + 1)
     keep = sizes >= max(1, min_voxels)
     if largest_only:
         keep &= np.arange(count + 1) == sizes.argmax()

@@ -13,7 +13,7 @@ from postprocess.components import keep_components
 from postprocess.diameters import inscribed_diameter
 from postprocess.labelmap import check_labels
 from postprocess.lesion import lesion_json
-from preprocess.arrays import Array, array_namespace, image_functions, like, to_host
+from preprocess.arrays import Array, array_namespace, counts_of, image_functions, like, to_host
 from preprocess.objects import find_boxes
 
 Mask = Array
@@ -185,7 +185,7 @@ def organ_tissue(given: Given, labels: Array) -> dict[str, float | None]:
     main = labels == post.labels.index(post.organ[0])
     xp = array_namespace(labels)
     hu = xp.clip(given.grid_hu[main], HU_MIN, HU_MAX).astype(xp.int64) - HU_MIN
-    counts = to_host(xp.bincount(hu, minlength=HU_MAX - HU_MIN + 1))
+    counts = counts_of(hu, HU_MAX - HU_MIN + 1)
     tissue = attenuation(counts, outlier_sds=OUTLIER_SDS)
     ml = int(whole.sum()) * float(np.prod(given.spacing_mm)) / 1000.0
     return {
@@ -204,7 +204,7 @@ def _pieces(hot: Mask, least: int) -> list[tuple[tuple[slice, ...], Mask]]:
     pieces, count = image_functions(hot).label(hot, structure=_TOUCHING)
     if not count:
         return []
-    sizes = to_host(array_namespace(hot).bincount(pieces.ravel(), minlength=count + 1))
+    sizes = counts_of(pieces.ravel(), count + 1)
     large = np.flatnonzero(sizes[1:] >= least) + 1
     numbers = np.zeros(count + 1, np.int32)  # the large ones alone, from 1
     numbers[large] = np.arange(1, len(large) + 1)

@@ -59,6 +59,21 @@ def to_host(array: Array) -> NDArray[Any]:
     return copied
 
 
+def counts_of(numbers: Array, count: int) -> NDArray[np.int64]:
+    """Count each whole number below a limit; a table on the host.
+
+    Parameters
+    ----------
+    numbers : (n,) array of an integer type
+        0 or more. May be empty, which CuPy's own ``bincount`` refuses.
+    count : int
+        At least as many are given.
+    """
+    if not numbers.size:
+        return np.zeros(count, np.int64)
+    return to_host(array_namespace(numbers).bincount(numbers, minlength=count))
+
+
 def like(array: Array, host: NDArray[Any]) -> Array:
     """Put a NumPy array where another array lies."""
     return array_namespace(array).asarray(host)

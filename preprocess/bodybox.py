@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scipy import ndimage
 
-from preprocess.arrays import Array, array_namespace, check_volume, image_functions, like, to_host
+from preprocess.arrays import Array, check_volume, counts_of, image_functions, like
 from preprocess.grid import Roi, check_spacing
 from preprocess.objects import find_boxes
 
@@ -51,7 +51,7 @@ def body_box(volume: Array, spacing_mm: Sequence[float]) -> Roi:
     labels, count = functions.label(functions.binary_opening(coarse, in_plane))
     if count == 0:
         return 0, volume.shape[0], 0, volume.shape[1], 0, volume.shape[2]
-    sizes = to_host(array_namespace(labels).bincount(labels.ravel()))
+    sizes = counts_of(labels.ravel(), count + 1)
     largest = int(sizes[1:].argmax()) + 1
     (found,) = find_boxes((labels == largest).astype("uint8"), 1)
     assert found is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.arrays import Array, array_namespace, image_functions, to_host
+from preprocess.arrays import Array, array_namespace, counts_of, image_functions
 
 Box = tuple[slice, slice, slice]
 """Voxels, half-open, axis order."""
@@ -34,8 +34,8 @@ def find_boxes(labels: Array, count: int) -> list[Box | None]:
     value = labels[places].astype(xp.int64)
     ends = []
     for axis, size in enumerate(labels.shape):
-        there = xp.bincount(value * size + places[axis], minlength=(count + 1) * size) > 0
-        table = to_host(there).reshape(count + 1, size)[1:]
+        counts = counts_of(value * size + places[axis], (count + 1) * size)
+        table = counts.reshape(count + 1, size)[1:] > 0
         ends.append((table.argmax(axis=1), size - table[:, ::-1].argmax(axis=1), table.any(axis=1)))
     return [
         tuple(slice(int(low[n]), int(high[n])) for low, high, _ in ends)  # type: ignore[misc]

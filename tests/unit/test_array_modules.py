@@ -354,6 +354,19 @@ def test_lesions_of_an_organ(on: Any, ill: bool) -> None:
         assert transfers.to_host - before < 6 * heat.size
 
 
+def test_nothing_is_found_where_nothing_is(on: Any) -> None:
+    """An empty label map, an organ that is not there: CuPy counts nothing of nothing."""
+    labels = np.zeros((1, 8, 32, 32), np.uint8)
+    score = np.array([[0.1]], np.float32)
+    arrays = {
+        "labels": labels, "lesion": labels, "score": score, "grid_hu": noise((8, 30, 30)),
+        "scan_hu": noise((8, 60, 60)),
+    }  # fmt: skip
+    for post in (LESIONS, CALCIUM, json.loads(recipe().to_json())["post"]):
+        theirs = finish(given(post, arrays, np.asarray))
+        same_answer(finish(given(post, arrays, on)), theirs)
+
+
 def test_organs_of_a_label_map(on: Any) -> None:
     """Cleaned, boxed, measured."""
     labels = blobs((8, 40, 40), 2, seed=5)[None]
