@@ -83,13 +83,14 @@ async def _stream(request: web.Request, screening_id: UUID | None) -> web.Stream
         stream = _Stream(request, response, subscription, after, ended=final)
         try:
             await stream.run(first)
+            await response.write_eof()
+        except ConnectionResetError:
+            pass  # the reader has left
         except psycopg.Error:
-            pass  # the reader comes back to wherever the database is reached
+            await response.write_eof()  # he comes back to wherever the database is reached
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
-            return response
-        await response.write_eof()
         return response
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 import pytest_asyncio
-from aiohttp import ClientResponse
+from aiohttp import ClientConnectionResetError, ClientResponse
+from aiohttp.web import StreamResponse
 
 from gateway.api.hub import HUB
 from gateway.settings import EventSettings, Settings
@@ -191,6 +193,30 @@ async def test_streams_end_when_the_process_does(api: Client) -> None:
         app[HUB].close()
         assert await events_of(answer) == []
         await problem(await api.get("/v1/events"), 429, "overloaded")
+
+
+async def test_a_reader_that_leaves_is_no_error(
+    api: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a browser does when its page is closed: nobody is told of it."""
+    made = await order(api)
+    await finish(api, await claimed(api, made))
+
+    async def gone(response: StreamResponse, data: bytes = b"") -> None:
+        raise ClientConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(StreamResponse, "write_eof", gone)
+    caplog.set_level(logging.DEBUG, "aiohttp.server")
+    answer = await api.get(f"/v1/screenings/{made['screening_id']}/events")
+    assert len(await events_of(answer, 3)) == 3
+    app = api.app
+    assert app is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while app[HUB].streams:  # noqa: ASYNC110 - the server's own pace
+            await asyncio.sleep(0.02)
+    answer.close()
+    await asyncio.sleep(0)
+    assert [one.getMessage() for one in caplog.records if one.exc_info] == []
 
 
 async def test_a_reader_that_takes_nothing_is_dropped(api: Client) -> None:

@@ -135,7 +135,7 @@ def test_a_lesion_that_names_no_image_is_shown_on_the_nearest(orientation: str) 
     """As a reader adds it: the report and the summary's picture name the same slice."""
     case, centroids = screened(placed_slices(COSINES[orientation]))
     source = case.series[0]
-    whole = lesion(1, centroids[1], source)
+    whole = lesion(1, centroids[1].tolist(), source)
     added = {**whole, "sop_instance_uid": None, "frame_number": None}
     result = {**case.result, "checks": [check_result(lesions=[added])]}
     case = dataclasses.replace(
