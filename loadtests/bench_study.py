@@ -157,7 +157,12 @@ def against_app(ours: Sequence[Turn], peer: Sequence[Mapping[str, Any]]) -> dict
 
 
 def against_service(every: Sequence[Turn], peer: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Compare all checks with the LitServe service."""
+    """Compare all checks with the LitServe service.
+
+    `scores` shows that both looked at the same places with the same networks. They are alike where
+    a score is the network's own (aorta, pancreas, stomach), and not where ours is a rule's or only
+    of wanted kinds.
+    """
     mine = statistics.median(turn.seconds for turn in every)
     theirs = statistics.median(answer["seconds"] for answer in peer)
     return {
