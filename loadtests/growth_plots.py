@@ -26,7 +26,7 @@ COLOURS = ("#1f6f8b", "#e08e45", "#6a994e", "#8d6a9f")
 HEADROOM = 1.35
 """Above the highest value, for the legend."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "onescan",  # element ids would change from run to run
     "font.size": 9,
     "axes.spines.top": False,
