@@ -38,7 +38,7 @@ def axial_diameters(
     areas = mask.sum(axis=(1, 2))
     if not areas.any():
         return None
-    pixels = np.argwhere(mask[int(areas.argmax())])
+    pixels = _ends(mask[int(areas.argmax())])
     points = (pixels[:, None, :] + _MIDPOINTS).reshape(-1, 2) * np.asarray(spacing_mm[1:])
     points = _hull(points)  # four points of one pixel already span an area
     apart = points[:, None, :] - points[None, :, :]
@@ -85,6 +85,14 @@ def inscribed_diameter(mask: Array, spacing_mm: Sequence[float]) -> float:
         if radius >= worth
     ]
     return 2.0 * max(radii)
+
+
+def _ends(section: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Give the first and the last pixel of each row, (n, 2): what lies between is no corner."""
+    rows = np.flatnonzero(section.any(axis=1))
+    held = section[rows]
+    first, last = held.argmax(axis=1), held.shape[1] - 1 - held[:, ::-1].argmax(axis=1)
+    return np.concatenate([np.column_stack([rows, first]), np.column_stack([rows, last])])
 
 
 def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
