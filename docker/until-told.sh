@@ -9,12 +9,15 @@ set -eu
 file=$1
 shift
 
+# on SIGTERM Triton finishes what it has in hand; what comes before it has begun waits for it
+child=
+asked=no
+trap 'asked=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' TERM INT
+
 "$@" &
 child=$!
-# on SIGTERM Triton finishes what it has in hand
-trap 'kill -TERM "$child" 2>/dev/null || true; asked=yes' TERM INT
+[ "$asked" = no ] || kill -TERM "$child" 2>/dev/null || true
 
-asked=no
 while kill -0 "$child" 2>/dev/null; do
   if [ "$asked" = no ] && [ -e "$file" ]; then
     # the command takes an old FILE away as it begins, which needs a moment

@@ -68,7 +68,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "more at least than at most": (
         {"autoscaling": {"enabled": True}, "pools": {"main": {"replicas": {"min": 3}}}},
-        "pools.main.replicas.max is 1, less than replicas.min, which is 3.",
+        "pools.main.replicas.max is 2, less than replicas.min, which is 3.",
     ),
     "a schedule beyond the most": (
         {
@@ -93,9 +93,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a fallback beyond the most": (
         {
             "autoscaling": {"enabled": True},
-            "pools": {"main": {"autoscaling": {"fallback": {"replicas": 2}}}},
+            "pools": {"main": {"autoscaling": {"fallback": {"replicas": 3}}}},
         },
-        "pools.main.autoscaling.fallback.replicas is 2, more than replicas.max, which is 1.",
+        "pools.main.autoscaling.fallback.replicas is 3, more than replicas.max, which is 2.",
     ),
     "folder with an api that scales": (
         FOLDER,
