@@ -1,4 +1,7 @@
-"""Cost files from what ``loadtests.bench`` measured: ``study`` of a CPU pod, ``gpu`` of a GPU."""
+"""Cost files from what ``loadtests.bench`` measured: ``study`` of a CPU pod, ``gpu`` of a GPU.
+
+Of ``study`` it takes the row ``nothing-runs``, which has the whole study with all checks.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ concurrency = {concurrency}
 stat_first = {stat_first}
 """
 
+WHOLE = "nothing-runs"
+
 HOST_SECONDS = {"host": 0.19, "other": 0.13}
 """Beside a GPU, as in costs/h200.toml: measured on a CPU, docs/benchmarks.md."""
 
@@ -48,7 +53,7 @@ def from_bench(path: Path, *, estimate_gpu_seconds: float, intake_core_seconds: 
         lines = text.splitlines() if path.suffix == ".jsonl" else [text]
         printed = [json.loads(line) for line in lines if line.strip()]
         told = [one for some in printed for one in (some if isinstance(some, list) else [some])]
-        made = [_written(one) for one in told if one.get("name") == "study" or one.get("stream")]
+        made = [_written(one) for one in told if one.get("name") == WHOLE or one.get("stream")]
         found = made[-1]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CapacityFileError(
@@ -59,16 +64,15 @@ def from_bench(path: Path, *, estimate_gpu_seconds: float, intake_core_seconds: 
 
 def _written(bench: Mapping[str, Any]) -> dict[str, Any]:
     where = ", ".join(str(bench[key]) for key in ("machine", "commit", "date") if key in bench)
-    if bench.get("name") == "study":
-        whole = bench["all_checks"]
-        worker = sum(float(stage["wall_seconds"]) for stage in whole["stages"].values())
+    if bench.get("name") == WHOLE:
+        worker = float(bench["stages"]["total"]["wall_seconds"])
         return {
             "title": _quoted(f"CPU pod: all installed checks, a study of {bench['slices']} slices"),
             "source": _quoted(f"Measured: loadtests.bench study, {where}"),
             "gpu_type": _quoted("cpu"),
             "host": 0.0,
             "device": worker,
-            "other": max(float(whole["seconds"]) - worker, 0.0),
+            "other": max(float(bench["whole"]) - worker, 0.0),
             "cores": 2,
             "concurrency": 2,
             "stat_first": "false",

@@ -56,17 +56,16 @@ def test_a_dearer_model_is_slower_and_keeps_its_estimate() -> None:
 
 
 BENCH = {
-    "name": "study",
+    "name": "nothing-runs",
     "slices": 300,
     "machine": "a machine, 2 cores",
     "commit": "abc",
     "date": "2026-11-21",
-    "all_checks": {
-        "seconds": 3.0,
-        "stages": {
-            "decode": {"wall_seconds": 0.5, "cpu_seconds": 0.25},
-            "checks": {"wall_seconds": 2.25, "cpu_seconds": 0.25},
-        },
+    "whole": 3.0,
+    "stages": {
+        "decode": {"wall_seconds": 0.5, "cpu_seconds": 0.25},
+        "checks": {"wall_seconds": 2.25, "cpu_seconds": 0.25},
+        "total": {"wall_seconds": 2.75, "cpu_seconds": 0.5},
     },
 }
 
@@ -114,7 +113,7 @@ def test_a_cost_file_comes_from_a_gpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"name": "study", "all_checks": 3}', '{"gpu": null}']
+    "text", ["", "[]", "{}", '{"name": "nothing-runs", "stages": 3}', '{"gpu": null}']
 )
 def test_anything_else_is_refused(tmp_path: Path, text: str) -> None:
     """In one sentence that names the file."""
