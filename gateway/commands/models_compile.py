@@ -29,9 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--ahead-of-time",
-        choices=("auto", "yes", "no"),
+        choices=("auto", "yes", "no", "tensorrt"),
         default="auto",
-        help="whether torch compiles by AOTInductor; auto does for a GPU (default: %(default)s)",
+        help="whether torch compiles by AOTInductor, which auto does for a GPU, or by"
+        " torch-tensorrt (default: %(default)s)",
     )
     parser.add_argument(
         "--precision", choices=("fp16", "fp32"),

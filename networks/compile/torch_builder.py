@@ -2,7 +2,9 @@
 
 The network's ONNX file becomes a module (`networks.compile.torch_graph`), is exported with free
 axes, and compiled ahead of time by AOTInductor where there is a C++ compiler; without one the
-exported program itself is the package, and PyTorch runs it operator by operator.
+exported program itself is the package, and PyTorch runs it operator by operator. torch-tensorrt
+may put what TensorRT knows of the program into engines and leave the rest to PyTorch; that was not
+run where this was written, for want of a GPU.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +29,17 @@ from networks.compile.builder import Arrays, UnsupportedNetworkError
 from networks.compile.config import HEADER, on_device, onnx_config
 from networks.compile.key import Machine
 from networks.compile.profile import Profile
-from networks.compile.torch_package import Run, is_compiled, load_package
+from networks.compile.torch_package import Run, holds_engines, is_compiled, load_package
 
 SERVED = {"model.py": "torch_model.py", "torch_package.py": "torch_package.py"}
 """What Triton runs beside a package, and of which file here it is a copy."""
 
-AHEAD = ("auto", "yes", "no")
+AHEAD = ("auto", "yes", "no", "tensorrt")
 """Whether to compile ahead of time: on the CPU it takes minutes a network, and OpenVINO is
-quicker; auto does so on a GPU."""
+quicker; auto does so on a GPU. The last is by torch-tensorrt instead of AOTInductor."""
+
+WORKSPACE_BYTES = 8 * 1024**3
+"""What TensorRT's tactics may take while they are compared."""
 
 DEVICES = ("auto", "cuda", "cpu")
 
@@ -46,7 +52,7 @@ def open_builder(device: str = "auto", ahead: str = "auto") -> TorchBuilder:
     Raises
     ------
     CompilerMissingError
-        When PyTorch or the GPU that was asked for is not here.
+        When PyTorch, torch-tensorrt or the GPU that was asked for is not here.
     """
     try:
         import torch
@@ -59,6 +65,8 @@ def open_builder(device: str = "auto", ahead: str = "auto") -> TorchBuilder:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise CompilerMissingError("There is no GPU here that PyTorch can use: ask for the CPU.")
+    if ahead == "tensorrt":
+        return TorchBuilder(torch, device, ahead=False, tensorrt=_torch_tensorrt(device))
     compiler = any(shutil.which(name) for name in COMPILERS)
     if ahead == "yes" and not compiler:
         raise CompilerMissingError(
@@ -66,6 +74,18 @@ def open_builder(device: str = "auto", ahead: str = "auto") -> TorchBuilder:
         )
     wanted = device == "cuda" if ahead == "auto" else ahead == "yes"
     return TorchBuilder(torch, device, ahead=wanted and compiler)
+
+
+def _torch_tensorrt(device: str) -> Any:
+    if device != "cuda":
+        raise CompilerMissingError("TensorRT's engines need a GPU: --ahead-of-time tensorrt.")
+    try:
+        return import_module("torch_tensorrt")
+    except ImportError:
+        raise CompilerMissingError(
+            "To compile by TensorRT the target torch needs torch-tensorrt, which is not installed"
+            " here (onescan[gpu])."
+        ) from None
 
 
 class TorchBuilder:
@@ -77,12 +97,14 @@ class TorchBuilder:
     device : {"cuda", "cpu"}
     ahead : bool
         Whether to compile ahead of time, which needs a C++ compiler.
+    tensorrt : module, optional
+        ``torch_tensorrt``, where it is to compile.
     """
 
     plan_file = "model.pt2"
 
-    def __init__(self, torch: Any, device: str, *, ahead: bool) -> None:
-        self._torch, self.device, self.ahead = torch, device, ahead
+    def __init__(self, torch: Any, device: str, *, ahead: bool, tensorrt: Any = None) -> None:
+        self._torch, self.device, self.ahead, self._tensorrt = torch, device, ahead, tensorrt
         if device == "cuda":
             major, minor = torch.cuda.get_device_capability()
             architecture = f"{major}.{minor}"
@@ -90,6 +112,8 @@ class TorchBuilder:
             # compiled code uses the widest vectors that the processor has
             architecture = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
         way = "AOTInductor" if ahead else "exported"
+        if tensorrt is not None:
+            way = f"torch-tensorrt {tensorrt.__version__}"
         self._machine = Machine(architecture, torch=f"{torch.__version__} {way}")
         self._names: dict[str, tuple[list[str], list[str]]] = {}
         self._loaded: tuple[str, Run] | None = None
@@ -142,7 +166,9 @@ class TorchBuilder:
                     dynamic_shapes=(tuple(self._free(profile, name) for name in module.inputs),),
                     strict=False,
                 )
-                if not (self.ahead and self._compiled(exported, path)):
+                if self._tensorrt is not None:
+                    self._in_engines(exported, profile, module.inputs, types, path)
+                elif not (self.ahead and self._compiled(exported, path)):
                     torch.export.save(exported, path)
             except UnsupportedNetworkError:
                 raise
@@ -163,6 +189,8 @@ class TorchBuilder:
 
     def way(self, package: Path) -> str:
         """Say how a package runs."""
+        if holds_engines(package):
+            return "torch-tensorrt"
         return "AOTInductor" if is_compiled(package) else "exported"
 
     def run(self, engine: bytes, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -186,6 +214,35 @@ class TorchBuilder:
         except Exception:  # of its lowering, which does not know every shape of convolution
             return False
         return True
+
+    def _in_engines(
+        self,
+        exported: Any,
+        profile: Profile,
+        names: list[str],
+        types: Mapping[str, Any],
+        path: Path,
+    ) -> None:
+        """Let torch-tensorrt make engines for the profile's shapes, in the types of the program."""
+        trt, torch = self._tensorrt, self._torch
+        given = [
+            trt.Input(
+                min_shape=ends.least,
+                opt_shape=ends.usual,
+                max_shape=ends.most,
+                dtype=torch.from_numpy(np.empty(0, types[name])).dtype,
+            )
+            for name, ends in ((name, profile.shapes[name]) for name in names)
+        ]
+        made = trt.dynamo.compile(
+            exported,
+            arg_inputs=given,
+            use_explicit_typing=True,
+            disable_tf32=profile.precision == "fp32",  # 10 bits of mantissa are no fp32
+            truncate_double=True,
+            workspace_size=WORKSPACE_BYTES,
+        )
+        trt.save(made, str(path), output_format="exported_program", arg_inputs=given)
 
     def _example(self, profile: Profile, name: str, kind: Any) -> Any:
         array = np.zeros(profile.shapes[name].usual, kind)

@@ -1,6 +1,6 @@
 """Open a package of PyTorch; lies beside ``model.py`` in Triton's repository too.
 
-Standard library and PyTorch only.
+Standard library and PyTorch only, and torch-tensorrt where a package holds its engines.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ Run = Callable[..., Sequence[Any]]
 COMPILED = "aotinductor"
 """Part of the names in a package that was compiled ahead of time."""
 
+ENGINE = b"torch.ops.tensorrt."
+"""What an exported program calls that has parts in TensorRT."""
+
 MOST_GRAPHS = 8
 """Shapes whose launches are kept: each holds its tensors on the GPU."""
 
@@ -26,6 +30,13 @@ def is_compiled(path: Path) -> bool:
     """Tell whether a package was compiled ahead of time; else it is an exported program."""
     with zipfile.ZipFile(path) as package:
         return any(COMPILED in name for name in package.namelist())
+
+
+def holds_engines(path: Path) -> bool:
+    """Tell whether parts of an exported program are TensorRT's, which torch-tensorrt runs."""
+    with zipfile.ZipFile(path) as package:
+        programs = [name for name in package.namelist() if name.endswith(".json")]
+        return any(ENGINE in package.read(name) for name in programs)
 
 
 def load_package(path: Path, device: str) -> Run:
@@ -40,6 +51,8 @@ def load_package(path: Path, device: str) -> Run:
                 str(path), device_index=-1 if device == "cpu" else number
             )
             return run
+        if holds_engines(path):
+            import_module("torch_tensorrt")  # registers its operators
         return torch.export.load(path).module().to(device)
 
 

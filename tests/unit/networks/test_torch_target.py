@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -150,6 +152,89 @@ def test_the_configuration_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
                  "onescan_outputs", "chance,kinds"):  # fmt: skip
         assert said in text
     assert "openvino" not in text
+
+
+class TorchTensorRT(ModuleType):
+    """In the place of torch-tensorrt: takes its arguments, and puts an operator into the program.
+
+    What it cannot show is whether TensorRT takes the program.
+    """
+
+    __version__ = "2.0"
+
+    def __init__(self) -> None:
+        super().__init__("torch_tensorrt")
+        self.given: list[dict[str, Any]] = []
+        self.compiled: dict[str, Any] = {}
+        self.dynamo = self
+        self._library = torch.library.Library("tensorrt", "DEF")
+        self._library.define("as_is(Tensor x) -> Tensor")
+        self._library.impl("as_is", torch.clone, "CompositeExplicitAutograd")
+        self._library.impl("as_is", torch.empty_like, "Meta")
+
+    def Input(self, **given: Any) -> dict[str, Any]:
+        self.given.append(given)
+        return given
+
+    def compile(self, exported: Any, **given: Any) -> Any:
+        self.compiled = given
+        inner = exported.module()
+
+        class Accelerated(torch.nn.Module):
+            def forward(self, *inputs: Any) -> Any:
+                return [torch.ops.tensorrt.as_is(one) for one in inner(*inputs)]
+
+        free = tuple(
+            {n: torch.export.Dim.AUTO for n in range(len(one["opt_shape"]))
+             if one["min_shape"][n] != one["max_shape"][n]}
+            for one in given["arg_inputs"]
+        )  # fmt: skip
+        example = tuple(torch.zeros(one["opt_shape"]) for one in given["arg_inputs"])
+        return torch.export.export(Accelerated(), example, dynamic_shapes=(free,), strict=False)
+
+    def save(self, made: Any, path: str, **given: Any) -> None:
+        assert given["output_format"] == "exported_program"
+        torch.export.save(made, path)
+
+
+def test_torch_tensorrt_takes_the_exported_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the profile's shapes, without TF32 in fp32; the package is known as one of engines."""
+    stand_in = TorchTensorRT()
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", stand_in)
+    write_net(PANCREAS, tmp_path / "model.onnx")
+    _, profile = of("pancreas", "pancreas_net")
+    builder = TorchBuilder(torch, "cpu", ahead=False, tensorrt=stand_in)
+    package = builder.build((tmp_path / "model.onnx").read_bytes(), profile)
+    (tmp_path / "model.pt2").write_bytes(package)
+    assert builder.way(tmp_path / "model.pt2") == "torch-tensorrt"
+    [shapes] = profile.shapes.values()
+    assert stand_in.given == [
+        {
+            "min_shape": shapes.least,
+            "opt_shape": shapes.usual,
+            "max_shape": shapes.most,
+            "dtype": torch.float32,
+        }
+    ]
+    assert stand_in.compiled["use_explicit_typing"]
+    assert stand_in.compiled["disable_tf32"]
+    inputs = {"volume": np.random.default_rng(1).random((1, 2, 16, 16, 16), np.float32)}
+    for name, value in reference(tmp_path / "model.onnx")(inputs).items():
+        np.testing.assert_allclose(builder.run(package, inputs)[name], value, rtol=1e-5)
+    assert builder.machine != TorchBuilder(torch, "cpu", ahead=False).machine
+    assert "torch-tensorrt 2.0" in str(builder.machine)
+
+
+def test_torch_tensorrt_needs_itself_and_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence each."""
+    with pytest.raises(CompilerMissingError, match="need a GPU"):
+        open_builder("cpu", ahead="tensorrt")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", None)
+    with pytest.raises(CompilerMissingError, match="torch-tensorrt"):
+        open_builder("cuda", ahead="tensorrt")
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
