@@ -37,6 +37,11 @@ def ask(port: int, path: str, **query: str) -> Any:
         return json.load(answer)["data"]
 
 
+def raised_by(port: int) -> set[str]:
+    """Name the alerts that are pending or raised."""
+    return {alert["labels"]["alertname"] for alert in ask(port, "alerts")["alerts"]}
+
+
 async def until(look: Callable[[], Any]) -> Any:
     """Look until there is something; a server that is not up yet has nothing."""
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -112,9 +117,12 @@ async def test_an_urgent_study_that_waits_raises_its_alert(
                 ]
             )
             assert {rule["health"] for rule in rules} == {"ok"}
-            raised_names = {alert["labels"]["alertname"] for alert in ask(port, "alerts")["alerts"]}
-            # No worker runs here, so nobody is ready either.
-            assert raised_names <= {"OneScanStatLaneLate", "OneScanNoReadyWorker"}
+            # No worker runs here, so nobody is ready either. What was missing before the first
+            # scrape is pending until its rule is evaluated once more.
+            expected = {"OneScanStatLaneLate", "OneScanNoReadyWorker"}
+            await until(
+                lambda: "OneScanStatLaneLate" in raised_by(port) and raised_by(port) <= expected
+            )
             [up] = ask(port, "query", query='onescan_dependency_up{dependency="database"}')[
                 "result"
             ]
