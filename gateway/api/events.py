@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from uuid import UUID
 
 import psycopg
@@ -82,12 +83,11 @@ async def _stream(request: web.Request, screening_id: UUID | None) -> web.Stream
         await response.prepare(request)
         stream = _Stream(request, response, subscription, after, ended=final)
         try:
-            await stream.run(first)
+            with suppress(psycopg.Error):  # the reader comes back to where the database is reached
+                await stream.run(first)
             await response.write_eof()
         except ConnectionResetError:
             pass  # the reader has left
-        except psycopg.Error:
-            await response.write_eof()  # he comes back to wherever the database is reached
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()

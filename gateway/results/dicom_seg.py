@@ -32,7 +32,7 @@ from gateway.results.dicom_file import (
     made,
     made_at,
 )
-from gateway.results.dicom_source import LabelMap, Screened, SourceSeries
+from gateway.results.dicom_source import LabelMap, Screened, SourceSeries, normal_of
 from gateway.results.dicom_sr import lesion_code, lesion_name, place_of, shown_lesions
 from gateway.results.dicom_uids import ResultUids
 from gateway.results.segment_frames import (
@@ -256,8 +256,7 @@ def _increment(frames: Sequence[Frame]) -> float:
     if len(frames) < 2:
         return _thickness(frames)
     places = np.array([frame.image_position_patient for frame in frames])
-    cosines = np.array(frames[0].image_orientation_patient)
-    steps = np.diff(places @ np.cross(cosines[:3], cosines[3:]))
+    steps = np.diff(places @ normal_of(frames[0]))
     return round(float(np.median(np.abs(steps))), 6)
 
 

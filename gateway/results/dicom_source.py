@@ -66,8 +66,7 @@ class SourceSeries:
         frames = [f for f in self.frames if f.image_position_patient and f.pixel_spacing]
         if not frames or frames[0].image_orientation_patient is None:
             return ()
-        cosines = np.array(frames[0].image_orientation_patient)
-        normal = np.cross(cosines[:3], cosines[3:])
+        normal = normal_of(frames[0])
         return tuple(
             sorted(
                 frames,
@@ -90,14 +89,20 @@ class SourceSeries:
                 return frame
         if not self.placed or not lesion["centre_mm"]:
             return None
-        cosines = np.array(self.placed[0].image_orientation_patient)
-        normal = np.cross(cosines[:3], cosines[3:])
+        normal = normal_of(self.placed[0])
         centre = np.asarray(lesion["centre_mm"], np.float64)
 
         def away(frame: Frame) -> float:
             return abs(float((centre - np.array(frame.image_position_patient)) @ normal))
 
         return min(self.placed, key=away)
+
+
+def normal_of(frame: Frame) -> Floats:
+    """Give the unit vector across a frame, right-handed with its rows and columns, LPS."""
+    cosines = np.array(frame.image_orientation_patient)
+    across: Floats = np.cross(cosines[:3], cosines[3:])
+    return across
 
 
 def plane_affine(frame: Frame) -> Floats:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gateway.instance import Frame
 from gateway.results.dicom_file import NOT_FOR_CLINICAL_USE
-from gateway.results.dicom_source import plane_affine
+from gateway.results.dicom_source import normal_of, plane_affine
 from gateway.results.dicom_sr import lesion_name
 
 if TYPE_CHECKING:
@@ -121,11 +121,9 @@ def box_on(lesion: Mapping[str, Any], frame: Frame) -> tuple[float, float, float
     """Give top, left, bottom and right of a lesion's box on a frame; None where it is elsewhere."""
     plane = plane_affine(frame)
     along_rows, along_columns = plane[:, 0], plane[:, 1]
-    normal = np.cross(along_rows, along_columns)
-    normal /= np.linalg.norm(normal)
     ends = lesion["box_mm"] or _around(lesion)
     corners = np.array(list(product(*zip(*ends))), np.float64) - plane[:, 2]
-    apart = corners @ normal
+    apart = corners @ normal_of(frame)
     half = 0.5 * float(frame.slice_thickness or 1.0)
     if apart.min() > half or apart.max() < -half:
         return None

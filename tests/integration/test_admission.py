@@ -70,6 +70,15 @@ class Slow:
             return answer.status
 
 
+async def held(client: Client, *bodies: bytes) -> list[Slow]:
+    """Begin stores that wait for the rest of their bodies; give them once all are counted."""
+    holders = [Slow(client, body) for body in bodies]
+    assert client.app is not None
+    admission = client.app[ADMISSION]
+    await until(lambda: admission.stores == len(bodies))
+    return holders
+
+
 def studies(folder: Path, number: int) -> list[bytes]:
     return [
         body_of(write_small_ct(folder / str(i), slices=2, study_instance_uid=f"1.2.826.0.9.{i}"))
@@ -99,10 +108,7 @@ async def test_promise_7_ten_times_too_much_is_refused_at_once_and_stat_passes(
     settings = limited(database_url, tmp_path, store_limit=4, store_stat_reserve=1)
     bodies = studies(tmp_path, 4)
     async with running(settings) as client:
-        holders = [Slow(client, body) for body in bodies[:3]]
-        assert client.app is not None
-        admission = client.app[ADMISSION]
-        await until(lambda: admission.stores == 3)
+        holders = await held(client, *bodies[:3])
         took = []
         for _ in range(37):  # one after the other: what is measured is the server, not this client
             begun = time.perf_counter()
@@ -124,6 +130,8 @@ async def test_promise_7_ten_times_too_much_is_refused_at_once_and_stat_passes(
             holder.go_on.set()
         assert await asyncio.gather(*(holder.task for holder in holders)) == [200] * 3
         assert await stored(client) == 4
+        assert client.app is not None
+        admission = client.app[ADMISSION]
         assert admission.stores == admission.store_bytes == admission.requests == 0
 
 
@@ -153,10 +161,7 @@ async def test_the_body_of_a_refused_request_is_not_asked_for(
     settings = limited(database_url, tmp_path, store_limit=1, store_stat_reserve=0)
     [body] = studies(tmp_path, 1)
     async with running(settings) as client:
-        holder = Slow(client, body)
-        assert client.app is not None
-        admission = client.app[ADMISSION]
-        await until(lambda: admission.stores == 1)
+        [holder] = await held(client, body)
         assert await raw(client, expect=True, body=b"") == ["HTTP/1.1 429 Too Many Requests"]
         holder.go_on.set()
         assert await holder.task == 200
@@ -193,10 +198,7 @@ async def test_bytes_on_their_way_are_bounded(database_url: str, tmp_path: Path)
     bodies = studies(tmp_path, 2)
     settings = limited(database_url, tmp_path, store_bytes=300 * 1024**2)
     async with running(settings) as client:
-        holder = Slow(client, bodies[0])  # chunked: it counts 256 MiB
-        assert client.app is not None
-        admission = client.app[ADMISSION]
-        await until(lambda: admission.stores == 1)
+        [holder] = await held(client, bodies[0])  # chunked: it counts 256 MiB
         second = Slow(client, bodies[1])
         assert await second.task == 429
         async with client.post(
@@ -230,10 +232,7 @@ async def test_a_page_that_is_refused_says_when_to_come_again(
     settings = limited(database_url, tmp_path, request_limit=1, store_stat_reserve=0)
     [body] = studies(tmp_path, 1)
     async with running(settings) as client:
-        holder = Slow(client, body)
-        assert client.app is not None
-        admission = client.app[ADMISSION]
-        await until(lambda: admission.stores == 1)
+        [holder] = await held(client, body)
         async with client.get("/ui", headers={"Accept": "text/html"}) as answer:
             assert (answer.status, answer.content_type) == (429, "text/html")
             assert int(answer.headers["Retry-After"]) >= 1
@@ -251,10 +250,7 @@ async def test_requests_are_bounded_before_the_database_is_asked(
     settings = limited(database_url, tmp_path, request_limit=1, store_stat_reserve=0)
     [body] = studies(tmp_path, 1)
     async with running(settings) as client:
-        holder = Slow(client, body)
-        assert client.app is not None
-        admission = client.app[ADMISSION]
-        await until(lambda: admission.stores == 1)
+        [holder] = await held(client, body)
         begun = time.perf_counter()
         async with client.get("/v1/checks") as answer:
             assert answer.status == 429
