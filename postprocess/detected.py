@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ within the lesion, even where the mark is a little off."""
 
 METAL_VOXELS = 3
 """Fewer are noise or a clip."""
+
+MOST_THREADS = 4
+"""That outline marks side by side; each holds some MB."""
 
 LARGEST_VALUE = 255
 """Of the mask; lesions beyond it have no value of their own."""
@@ -63,7 +68,7 @@ def finish_detections(given: Given) -> Finished:
     listed = listed[peaks.scores[listed] >= post.list_from][: post.most]
     shown = peaks.take(listed)
     shown_scores = [float(scores[mark]) if trusted[mark] else None for mark in listed]
-    outlines = [_outline(given, shown, index) for index in range(len(shown))]
+    outlines = _outlines(given, shown)
     values = _values(outlines)
     lesions = [
         _lesion(given, shown, index, shown_scores[index], outlines[index], values[index])
@@ -91,6 +96,12 @@ def _near_metal(given: Given, peaks: Peaks) -> NDArray[np.bool_]:
         around = _ball(given, peaks.voxels[index], float(radius))
         near[index] = np.count_nonzero(around >= METAL_HU) >= METAL_VOXELS
     return near
+
+
+def _outlines(given: Given, peaks: Peaks) -> list[Outline | None]:
+    """Outline each mark; distance transforms and filters leave Python's lock to the other cores."""
+    with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as threads:
+        return list(threads.map(lambda index: _outline(given, peaks, index), range(len(peaks))))
 
 
 def _outline(given: Given, peaks: Peaks, index: int) -> Outline | None:

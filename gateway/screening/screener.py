@@ -1,7 +1,7 @@
 """A study's way from its index rows to results, without database or HTTP.
 
 Series are chosen for each check; the series that were chosen are then taken one after another,
-so that a study never holds more than one volume: decode into shared memory → quality →
+so that a study never holds more than one volume: decode into shared memory → quality and
 anatomy → plan → all checks at once → release.
 """
 
@@ -47,12 +47,13 @@ from gateway.screening.request import Request, StudyResult
 from gateway.screening.series_facts import facts_of
 from gateway.screening.site_thresholds import SiteThresholds
 from gateway.screening.subject import Subject
-from gateway.screening.threads import in_thread
+from gateway.screening.threads import in_thread, running
 from gateway.settings import Settings
 from gateway.store.objects import ObjectReader
 from gateway.study.quality import Quality
 from gateway.study.series import Series
 from gateway.triton.shared_memory import SharedVolume
+from gateway.triton.tensors import Inference
 
 __all__ = ["Request", "StudyResult", "screen_study"]
 
@@ -230,23 +231,28 @@ class _Run:
                 if series.is_image:
                     await self._check_image(series, checks, volume)
                     return
-                await self.on_stage("quality")
-                with self.clock.stage("quality"):
-                    pixels = await in_thread(pixel_verdict, series, volume)
-                quality = header + pixels
-                self.quality[series.key] = quality.to_json()
-                quality.raise_if_refused()
-                await self._screen_volume(series, checks, volume, quality)
+                await self._screen_volume(series, checks, volume, header)
 
     async def _screen_volume(
-        self, series: Series, checks: Sequence[Manifest], volume: SharedVolume, quality: Quality
+        self, series: Series, checks: Sequence[Manifest], volume: SharedVolume, header: Quality
     ) -> None:
-        self._record_inputs(series)
-        await self.on_stage("anatomy")
-        with self.clock.stage("anatomy"):
-            inference = await self.anatomy_run.infer(volume, series.geometry)
+        await self.on_stage("quality")
+        async with running(self._infer_anatomy(series, volume)) as anatomy:
+            with self.clock.stage("quality"):
+                pixels = await in_thread(pixel_verdict, series, volume)
+            quality = header + pixels
+            self.quality[series.key] = quality.to_json()
+            quality.raise_if_refused()
+            self._record_inputs(series)
+            await self.on_stage("anatomy")
+            inference = await anatomy
         with self.anatomy_run.shared(inference) as seen:
             await self._check_volume(series, checks, volume, quality, seen)
+
+    async def _infer_anatomy(self, series: Series, volume: SharedVolume) -> Inference:
+        """Ask while the pixels are judged: few are refused, and this takes longest."""
+        with self.clock.stage("anatomy"):
+            return await self.anatomy_run.infer(volume, series.geometry)
 
     async def _check_volume(
         self,

@@ -1,11 +1,12 @@
-"""Work in a thread that is waited for, even when the waiter is cancelled."""
+"""Work beside other work that is waited for, even when the waiter is cancelled."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,3 +27,16 @@ async def in_thread(function: Callable[..., T], *arguments: Any, **keywords: Any
     except asyncio.CancelledError:
         await asyncio.wait({future})
         raise
+
+
+@asynccontextmanager
+async def running(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Run a coroutine beside a block of code; at its end it is done, or cancelled and done."""
+    task = asyncio.create_task(coroutine)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # whoever awaited it has it; else the block's own error counts

@@ -78,7 +78,8 @@ OUTCOMES = ("answered", "timeout", "stub_died", "unavailable", "cancelled", "fai
 
 PRIORITY_STAT = 1
 PRIORITY_ROUTINE = 2
-"""Levels of the models' ``dynamic_batching { priority_levels: 2 }``; 1 goes first."""
+"""Levels of the shared steps' ``dynamic_batching { priority_levels: 2 }``; 1 goes first. Networks
+have one instance and no levels, and Triton takes a level that a model lacks for its default."""
 
 
 class TritonClient:

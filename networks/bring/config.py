@@ -46,7 +46,7 @@ def network_config(name: str, model: onnx.ModelProto, recipe: Recipe) -> str:
         "version_policy: { specific: { versions: [ 1 ] } }\n\n"
         f"input [\n{_joined(inputs)}\n]\noutput [\n{_joined(outputs)}\n]\n\n"
         "instance_group [ { count: 1  kind: KIND_CPU } ]\n"
-        "dynamic_batching { priority_levels: 2  default_priority_level: 2 }\n"
+        "dynamic_batching { }\n"
         "optimization { execution_accelerators"
         ' { cpu_execution_accelerator: [ { name: "openvino" } ] } }\n\n'
         'model_warmup [\n  {\n    name: "small"\n    batch_size: 1\n'

@@ -45,11 +45,14 @@ def onnx_config(config: Any) -> str:
 def arrays_config(config: Any) -> str:
     """Say it for a model of array code whose volumes are to lie on the GPU.
 
-    One instance: each is a process, and would upload a study's slab for itself.
+    One instance: each is a process, and would upload a study's slab for itself. So it goes without
+    priority levels, with which what waits for a single instance is looked at twice a second.
     """
     made = on_device(config, gpu=True)
     for group in made.instance_group:
         group.count = 1
+    made.dynamic_batching.ClearField("priority_levels")
+    made.dynamic_batching.ClearField("default_priority_level")
     made.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
     return HEADER + str(text_format.MessageToString(made))
 

@@ -149,10 +149,17 @@ def test_case_tells_outer_from_inner_tensors() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MODELS - set(ensembles())))
-def test_stat_goes_before_routine_on_every_step(name: str) -> None:
-    """A step without levels would keep a stat study waiting behind the others."""
-    batching = parsed(name).dynamic_batching
-    assert (batching.priority_levels, batching.default_priority_level) == (2, 2)
+def test_stat_goes_before_routine_where_all_checks_queue(name: str) -> None:
+    """A shared step has levels and several instances; with one instance levels cost seconds."""
+    config = parsed(name)
+    [group] = config.instance_group
+    levels = (
+        config.dynamic_batching.priority_levels,
+        config.dynamic_batching.default_priority_level,
+    )
+    assert config.HasField("dynamic_batching")
+    assert levels == ((0, 0) if name in NETWORKS else (2, 2))
+    assert group.count == 1 if name in NETWORKS else group.count > 1
 
 
 def test_no_step_bounds_its_queue() -> None:

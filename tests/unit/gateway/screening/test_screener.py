@@ -15,7 +15,12 @@ import numpy as np
 import pytest
 
 from gateway.contract import REGION_PREFIX
-from gateway.exceptions import ModelOutputError, ModelTimeoutError, StubDiedError
+from gateway.exceptions import (
+    AirOutOfRangeError,
+    ModelOutputError,
+    ModelTimeoutError,
+    StubDiedError,
+)
 from gateway.intake.folders import collect
 from gateway.runtime.home import home_digest
 from gateway.screening.findings import CheckResult
@@ -23,6 +28,7 @@ from gateway.screening.manifest_reader import read_manifest
 from gateway.screening.plan import Plan
 from gateway.screening.screener import Request, StudyResult, screen_study
 from gateway.settings import ROOT, Settings
+from gateway.study.flags import Quality
 from gateway.testing import Call, FakeTriton, anatomy_inference, anatomy_measures, organ
 from gateway.triton.tensors import Inference
 from preprocess.organs import open_organs
@@ -199,6 +205,25 @@ async def test_cancellation_leaves_no_region(tmp_path: Path, triton: FakeTriton)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert not regions(tmp_path)
+
+
+async def test_pixels_that_are_refused_wait_for_no_anatomy(
+    tmp_path: Path, triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two run side by side; a volume that is no CT ends the question and leaves no region."""
+    loop = asyncio.get_running_loop()
+
+    def refused(*_: Any) -> Quality:
+        asyncio.run_coroutine_threadsafe(triton.asked.wait(), loop).result()
+        raise AirOutOfRangeError("Air measures 0 HU.")
+
+    monkeypatch.setattr("gateway.screening.screener.pixel_verdict", refused)
+    write_small_ct(tmp_path / "ct")
+    triton.delay_seconds = 3600.0
+    out = await asyncio.wait_for(screened(tmp_path / "ct", tmp_path, triton), 30)
+    assert out.said == [("not_evaluated", "air_out_of_range")]
+    assert "anatomy" not in out.stages
     assert not regions(tmp_path)
 
 
