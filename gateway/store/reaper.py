@@ -15,6 +15,7 @@ import psycopg
 
 from gateway.metrics import LAST_RUN, REAPED
 from gateway.settings import WorkerSettings
+from gateway.store.clock_steps import bring_back
 from gateway.store.database import Connection, Database
 from gateway.store.queue import enqueue
 from gateway.store.screenings import give_up_attempt
@@ -23,7 +24,8 @@ BATCH = 100
 """Screenings taken up in one transaction."""
 
 PURGE_EVERY_SECONDS = 60.0
-"""Left-behind jobs and worker rows harm nobody; once a minute is enough."""
+"""Left-behind jobs and worker rows harm nobody, and a clock is seldom set; once a minute is
+enough."""
 
 FORGET_WORKER_SECONDS = 3600.0
 """A worker unseen for so long is not coming back."""
@@ -126,6 +128,8 @@ async def run_reaper(database: Database, settings: WorkerSettings) -> None:
             if loop.time() - purged_at > PURGE_EVERY_SECONDS:
                 async with database.connection() as connection:
                     await purge(connection)
+                    if ahead := await bring_back(connection):
+                        log.warning("onescan.reaper.clock_was_ahead brought_back=%s", ahead)
                 purged_at = loop.time()
             LAST_RUN.labels("reaper").set(time.time())
         except psycopg.Error as error:
