@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -364,12 +365,22 @@ async def test_a_pods_triton_serves_what_its_pool_needs(path: Path, tmp_path: Pa
         async with TritonClient(f"unix:{listening}") as client:
             assert await client.ready(["anatomy", "liver", "liver_net"])
             assert not await client.ready(["bone"])
-        assert "nv_inference_request_success" in await asyncio.to_thread(metrics, metrics_port)
+        async with asyncio.timeout(30):
+            assert "nv_inference_request_success" in await metrics(metrics_port)
     finally:
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 40) == 0
 
 
-def metrics(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+async def metrics(port: int) -> str:
+    """Read them; Triton opens their port after that of its requests."""
+    while True:
+        try:
+            return await asyncio.to_thread(_read, f"http://127.0.0.1:{port}/metrics")
+        except urllib.error.URLError:
+            await asyncio.sleep(0.1)
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
         return str(answer.read().decode())
