@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from postprocess.nodule_size import outline_nodule
 from postprocess.outline import Outline
 from postprocess.search import from_rows
 from preprocess.arrays import to_host
+from preprocess.threads import side_by_side
 
 BALL = 0.35
 """Radius of the ball in which HU is measured where nothing is outlined, of the diameter: well
@@ -27,9 +26,6 @@ within the lesion, even where the mark is a little off."""
 
 METAL_VOXELS = 3
 """Fewer are noise or a clip."""
-
-MOST_THREADS = 4
-"""That outline marks side by side; each holds some MB."""
 
 LARGEST_VALUE = 255
 """Of the mask; lesions beyond it have no value of their own."""
@@ -99,15 +95,13 @@ def _near_metal(given: Given, peaks: Peaks) -> NDArray[np.bool_]:
 
 
 def _outlines(given: Given, peaks: Peaks) -> list[Outline | None]:
-    """Outline each mark; distance transforms and filters leave Python's lock to the other cores."""
-    with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as threads:
-        return list(threads.map(lambda index: _outline(given, peaks, index), range(len(peaks))))
+    if not given.post.outline:
+        return [None] * len(peaks)
+    return side_by_side(lambda index: _outline(given, peaks, index), len(peaks))
 
 
 def _outline(given: Given, peaks: Peaks, index: int) -> Outline | None:
     post = given.post
-    if not post.outline:
-        return None
     kind = post.kinds[int(peaks.kinds[index].argmax())]
     return outline_nodule(
         given.grid_hu,

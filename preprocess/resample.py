@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,10 +12,8 @@ from scipy import sparse
 
 from preprocess.arrays import Array, array_namespace, check_volume
 from preprocess.grid import check_roi, check_spacing
+from preprocess.threads import side_by_side
 from preprocess.weights import axis_weights
-
-MAX_THREADS = 8
-"""Threads of one call. Beyond it memory bandwidth is the limit."""
 
 
 def resample(
@@ -70,7 +66,7 @@ def resample(
         return _resample_dense(volume, weights)
     if all(_is_identity(w) for w in weights):
         return volume.astype(np.float32)
-    return _resample_planes(volume, weights, threads or _cores())
+    return _resample_planes(volume, weights, threads)
 
 
 def _resample_dense(volume: Array, weights: Sequence[NDArray[np.float32]]) -> Array:
@@ -84,7 +80,7 @@ def _resample_dense(volume: Array, weights: Sequence[NDArray[np.float32]]) -> Ar
 
 
 def _resample_planes(
-    volume: NDArray[Any], weights: Sequence[NDArray[np.float32]], threads: int
+    volume: NDArray[Any], weights: Sequence[NDArray[np.float32]], threads: int | None
 ) -> NDArray[np.float32]:
     """Sparse products plane by plane, slices first when that leaves fewer planes."""
     along, down, across = (sparse.csr_array(w) for w in weights)
@@ -95,17 +91,14 @@ def _resample_planes(
     )
     shape = (along.shape[0], down.shape[0], across.shape[0])
     out = np.empty(shape, np.float32)
+    each = partial(side_by_side, threads=threads)
     if shape[0] <= volume.shape[0]:
-        _each(shape[0], threads, lambda j: _put(out, j, plane(_blend(volume, along, j))))
+        each(lambda j: _put(out, j, plane(_blend(volume, along, j))), shape[0])
         return out
     # Growing along slices: bring the few planes to their size first, then blend the small ones.
     small = np.empty((volume.shape[0], *shape[1:]), np.float32)
-    _each(
-        volume.shape[0],
-        threads,
-        lambda i: _put(small, i, plane(volume[i].astype(np.float32))),
-    )
-    _each(shape[0], threads, lambda j: _put(out, j, _blend(small, along, j)))
+    each(lambda i: _put(small, i, plane(volume[i].astype(np.float32))), volume.shape[0])
+    each(lambda j: _put(out, j, _blend(small, along, j)), shape[0])
     return out
 
 
@@ -133,20 +126,5 @@ def _put(out: NDArray[np.float32], index: int, plane: NDArray[np.float32]) -> No
     out[index] = plane
 
 
-def _each(count: int, threads: int, task: Callable[[int], None]) -> None:
-    """Run a task for 0 … count - 1; SciPy and NumPy let go of the interpreter meanwhile."""
-    if threads == 1:
-        for index in range(count):
-            task(index)
-        return
-    with ThreadPoolExecutor(min(threads, MAX_THREADS)) as pool:
-        for _ in pool.map(task, range(count)):
-            pass
-
-
 def _is_identity(matrix: NDArray[np.float32]) -> bool:
     return matrix.shape[0] == matrix.shape[1] and bool((matrix.diagonal() == 1.0).all())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.store import screenings
-from gateway.store.clock_steps import bring_back
+from gateway.settings import WorkerSettings
+from gateway.store import deliveries, result_jobs, screenings
+from gateway.store.clock_steps import LONGEST_PAUSE_SECONDS, LONGEST_RETRY_SECONDS, bring_back
+from gateway.store.commitments import MAX_DELAY
 from gateway.store.database import Connection, Database
 from gateway.store.keys import ensure_tenant
 from gateway.store.screenings import Order
+from gateway.webhooks.deliverer import LAST_DELAY_SECONDS, pause
+from gateway.worker.attempt import NO_ROOM_SECONDS
 
 pytestmark = pytest.mark.postgres
 
@@ -21,6 +25,8 @@ STUDY = "1.2.3"
 HOUR = 3600.0
 
 QUIET_SECONDS = 60.0
+
+LEASES = (deliveries.LEASE_SECONDS, result_jobs.LEASE_SECONDS)
 
 TIMES = {
     "arrivals": "due_at",
@@ -102,6 +108,13 @@ async def test_a_right_clock_is_left_alone(database: Database) -> None:
     assert await look(database) == {}
     after = await times(database)
     assert {name: before[name] - after[name] < 10 for name in TIMES} == dict.fromkeys(TIMES, True)
+
+
+def test_no_wait_is_longer_than_what_is_taken_for_the_longest() -> None:
+    """Else a wait that is meant would be cut short."""
+    retries = [pause(attempts, LAST_DELAY_SECONDS) for attempts in range(1, 200)]
+    assert max(*retries, MAX_DELAY.total_seconds(), *LEASES) <= LONGEST_RETRY_SECONDS
+    assert NO_ROOM_SECONDS * WorkerSettings().max_attempts <= LONGEST_PAUSE_SECONDS
 
 
 async def test_what_an_hour_ahead_has_put_off_is_due(database: Database) -> None:
